@@ -1,0 +1,1 @@
+"""edge_dx: runs quantized medical imaging models at the point of care."""
