@@ -1,0 +1,83 @@
+"""`edge-dx verify BUNDLE`: every golden case, every variant, every engine that is here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from edge_dx.backends import ENGINES, engine_state, open_backend
+from edge_dx.bundle import Bundle, open_bundle
+from edge_dx.commands import opening
+from edge_dx.errors import EdgeDxError
+from edge_dx.model import Model, choose
+from edge_dx.proof import Proof, verify
+from edge_dx.shelf import find
+
+
+def act(options: argparse.Namespace) -> int:
+    """Proves the bundle; exit code 0 where everything that could be tried passed."""
+    bundle = open_bundle(find(options.bundle), **opening(options))
+    signed = f"signed by {bundle.signer}" if bundle.signer else "UNSIGNED"
+    proofs: list[Proof] = []
+    if not options.json:
+        print(f"{bundle.path}: {bundle.manifest.name} {bundle.manifest.version}, {signed}; "
+              f"{len(bundle.members)} members have their stated SHA-256")  # fmt: skip
+    problems = 0
+    for variant, engine, outcome in prove_all(bundle, options.variant, options.engine,
+                                              options.threads):  # fmt: skip
+        if isinstance(outcome, Proof):
+            proofs.append(outcome)
+            problems += not outcome.passed
+            if not options.json:
+                _print(outcome)
+        elif isinstance(outcome, EdgeDxError):
+            problems += 1
+            if not options.json:
+                print(f"  FAIL  {variant} on {engine}: {outcome}")
+        elif not options.json:
+            print(f"  skip  {variant} on {engine}: {outcome}")
+    if options.json:
+        told = [{**asdict(p), "passed": p.passed, "problem": p.problem} for p in proofs]
+        print(json.dumps({"bundle": bundle.digest, "proofs": told}))
+    if not proofs and not problems:
+        print("  nothing could be proved: no engine for any variant is here (edge-dx doctor)")
+    return 0 if proofs and not problems else 1
+
+
+def prove_all(
+    bundle: Bundle,
+    variant: str | None = None,
+    engine: str | None = None,
+    threads: int | None = None,
+) -> Iterator[tuple[str, str, Proof | EdgeDxError | str]]:
+    """Each variant on each of its engines: a proof, what was raised, or why it was skipped."""
+    manifest = bundle.manifest
+    variants = [manifest.variant(variant)] if variant else list(manifest.variants)
+    for chosen in variants:
+        if engine:
+            choose(manifest, chosen.name, engine)  # raises where the engine may not run it
+        for name in [engine] if engine else chosen.engines:
+            there, detail = engine_state(name) if name in ENGINES else (False, "unknown here")
+            if not there:
+                yield chosen.name, name, detail
+                continue
+            try:
+                payload = bundle.members[chosen.file]
+                backend = open_backend(name, manifest, chosen, payload, threads)
+                with Model(bundle, chosen, backend, name) as model:
+                    yield chosen.name, name, verify(model)
+            except EdgeDxError as error:
+                yield chosen.name, name, error
+
+
+def _print(proof: Proof) -> None:
+    print(f"  {'pass' if proof.passed else 'FAIL'}  {proof.variant} on {proof.engine} "
+          f"{proof.engine_version}")  # fmt: skip
+    for case in proof.cases:
+        told = ", ".join(f"{name} {value:.2g}" for name, value in case.differences.items())
+        told = f"largest difference: {told}" if told else "gate only"
+        print(f"        {case.case}: {case.status}; {case.problem or told}")
+    if not proof.cases:
+        print(f"        {proof.problem}")

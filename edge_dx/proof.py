@@ -1,0 +1,206 @@
+"""Self-proof: the golden inputs, from raw pixels to result, on this very device.
+
+An engine that computes something else than it did on the workstation (another instruction set,
+another version, a damaged file) is noticed here and not on a patient. `verify` runs every case;
+`ensure` runs one when a device loads a variant on an engine for the first time, and remembers it
+under a key of everything that the proof depends on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_dx import device, sources
+from edge_dx.backends import engine_state
+from edge_dx.bundle import Bundle
+from edge_dx.errors import BundleFormatError, ProofFailed
+from edge_dx.manifest import GoldenCase
+from edge_dx.result import Status
+from edge_dx.tensors import Array
+
+if TYPE_CHECKING:
+    from edge_dx.model import Model
+
+GOLDEN = "golden.npz"
+_MAX_ARRAYS_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class CaseProof:
+    """What one golden case gave.
+
+    Attributes:
+        case: its name.
+        passed: whether it is within the tolerances and the status is the golden one.
+        differences: output → largest absolute difference from the golden output.
+        status: found.
+        problem: what is wrong, in words, or None.
+    """
+
+    case: str
+    passed: bool
+    differences: dict[str, float]
+    status: str
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the golden cases gave for one variant on one engine."""
+
+    variant: str
+    engine: str
+    engine_version: str
+    cases: tuple[CaseProof, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether there was a case and every case passed."""
+        return bool(self.cases) and all(case.passed for case in self.cases)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, in words; empty where nothing is."""
+        if not self.cases:
+            return "the bundle has no golden cases, so nothing can be proved"
+        return "; ".join(f"{c.case}: {c.problem}" for c in self.cases if c.problem)
+
+
+def verify(model: Model, *, quick: bool = False) -> Proof:
+    """Runs the golden cases through the model, from raw pixels to result.
+
+    Args:
+        model: a variant on an engine.
+        quick: only the first case that reaches the engine.
+    """
+    bundle = model.bundle
+    arrays = golden_arrays(bundle)
+    cases = bundle.manifest.golden
+    if quick:
+        reaching = [case for case in cases if case.status[model.variant.name] != "not_analysed"]
+        cases = tuple(reaching[:1])
+    proofs = tuple(_run(model, case, arrays) for case in cases)
+    return Proof(model.variant.name, model.engine, engine_state(model.engine)[1], proofs)
+
+
+def ensure(model: Model) -> None:
+    """Proves the model unless this device remembers that it did.
+
+    Raises:
+        ProofFailed: the golden inputs do not give the golden outputs here.
+    """
+    file = device.state_directory() / "proofs" / f"{_key(model)}.json"
+    if file.exists():
+        return
+    proof = verify(model, quick=True)
+    if not proof.passed:
+        others = [v.name for v in model.bundle.manifest.variants if v is not model.variant]
+        raise ProofFailed(
+            f"{model.bundle.manifest.name}: variant {proof.variant} on engine {proof.engine} "
+            f"{proof.engine_version} is not proved on this device ({proof.problem}); "
+            f"try another variant ({', '.join(others) or 'there is none'}) or export it again"
+        )
+    told = {"bundle": model.bundle.manifest.name, "variant": proof.variant,
+            "engine": proof.engine, "engine_version": proof.engine_version,
+            "device": device.fingerprint(),
+            "differences": proof.cases[0].differences}  # fmt: skip
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=file.parent)
+        with os.fdopen(handle, "w") as out:
+            json.dump(told, out)
+        Path(temporary).replace(file)
+    except OSError:
+        pass  # a read-only device proves again at each start: slower, never wrong
+
+
+def golden_arrays(bundle: Bundle) -> dict[str, Array]:
+    """The arrays of `golden.npz` by name; nothing in it can be code.
+
+    Raises:
+        BundleFormatError: the member is missing or is not a plain, stored npz.
+    """
+    raw = bundle.members.get(GOLDEN, b"")
+    arrays: dict[str, Array] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            total = 0
+            for info in archive.infolist():
+                total += info.file_size
+                if info.compress_type != zipfile.ZIP_STORED or total > _MAX_ARRAYS_BYTES:
+                    raise ValueError("compressed or too large")
+                data = io.BytesIO(archive.read(info))
+                arrays[info.filename.removesuffix(".npy")] = _plain_array(data, info.file_size)
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        raise BundleFormatError(
+            f"{bundle.path}: {GOLDEN} cannot be read ({error}); export the bundle again", GOLDEN
+        ) from error
+    return arrays
+
+
+def _plain_array(data: io.BytesIO, size: int) -> Array:
+    """Reads one `.npy`; the header must account for exactly the bytes that are there."""
+    version = np.lib.format.read_magic(data)
+    if version != (1, 0):
+        raise ValueError(f"array format {version}")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(data)
+    expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if dtype.hasobject or fortran or expected != size - data.tell():
+        raise ValueError("an array's header does not fit its bytes")
+    return np.frombuffer(data.getbuffer(), dtype, offset=data.tell()).reshape(shape)
+
+
+def _run(model: Model, case: GoldenCase, arrays: dict[str, Array]) -> CaseProof:
+    wanted = case.status[model.variant.name]
+    raw = arrays.get(f"raw/{case.name}")
+    if raw is None:
+        return CaseProof(case.name, False, {}, "", f"raw/{case.name} is not in {GOLDEN}")
+    study = sources.from_array(raw, modality=case.modality, photometric=case.photometric)
+    result, outputs = model.run_case(study)
+    problems = []
+    if result.status.value != wanted:
+        told = "; ".join(why.detail for why in result.reasons)
+        problems.append(
+            f"status is {result.status.value}, golden is {wanted} ({told})".rstrip(" ()")
+        )
+    if result.status is Status.NOT_ANALYSED:
+        found = tuple(why.code.value for why in result.reasons)
+        if found != case.reasons:
+            problems.append(f"reasons are {', '.join(found)}, golden are {', '.join(case.reasons)}")
+    differences = {}
+    for name, allowed in model.variant.tolerance.items() if outputs is not None else ():
+        golden = arrays.get(f"{model.variant.name}/{case.name}/{name}")
+        values = outputs[name] if outputs is not None else None
+        if golden is None or values is None or golden.shape != values.shape:
+            problems.append(f"{name} has no golden output of its shape")
+            continue
+        differences[name] = float(np.abs(values.astype(np.float64) - golden).max())
+        if not differences[name] <= allowed:
+            problems.append(f"{name} differs by {differences[name]:.3g}, allowed {allowed:.3g}")
+    problem = "; ".join(problems) or None
+    return CaseProof(case.name, problem is None, differences, result.status.value, problem)
+
+
+def _key(model: Model) -> str:
+    """Names everything that a proof depends on."""
+    import cv2
+
+    from edge_dx import __version__
+
+    manifest = model.bundle.manifest
+    parts = (
+        model.bundle.digest, model.variant.name, manifest.members[model.variant.file].sha256,
+        model.engine, engine_state(model.engine)[1], np.__version__, cv2.__version__, __version__,
+        device.fingerprint(),
+    )  # fmt: skip
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

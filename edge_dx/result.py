@@ -1,0 +1,207 @@
+"""What a model answers: frozen values, and the closed lists of statuses and reasons.
+
+"Could not look" is never "negative": a study that was not judged has the status `not_analysed`
+(the model declined, for the reasons given) or `failed` (something broke), and no score.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_dx.manifest import OperatingPoint
+
+
+class Status(str, Enum):
+    """The five answers there are."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    INDETERMINATE = "indeterminate"
+    NOT_ANALYSED = "not_analysed"
+    FAILED = "failed"
+
+    __str__ = str.__str__
+
+    @property
+    def analysed(self) -> bool:
+        """Whether the model judged the study."""
+        return self not in (Status.NOT_ANALYSED, Status.FAILED)
+
+
+class Reason(str, Enum):
+    """Why a study was not analysed, or what else the reader of an answer must know."""
+
+    MODALITY = "modality"
+    BODY_PART = "body_part"
+    VIEW = "view"
+    TRANSFER_SYNTAX = "transfer_syntax"
+    FRAMES = "frames"
+    FORMAT = "format"
+    COLOUR = "colour"
+    RESOLUTION = "resolution"
+    TOO_LARGE = "too_large"
+    BLANK = "blank"
+    CLIPPED = "clipped"
+    INVERTED = "inverted"
+    UNLIKE_TRAINING = "unlike_training"
+    NEAR_THRESHOLD = "near_threshold"
+    UNREADABLE = "unreadable"
+    MODEL_INTEGRITY = "model_integrity"
+    ENGINE = "engine"
+    MISSING_PACKAGE = "missing_package"
+    INTERNAL = "internal"
+    PRETEND_ENGINE = "pretend_engine"
+
+    __str__ = str.__str__
+
+
+@dataclass(frozen=True)
+class Why:
+    """A reason code with the sentence that a person reads."""
+
+    code: Reason
+    detail: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer for one label at one operating point."""
+
+    label: str
+    score: float
+    status: Status
+    operating_point: OperatingPoint
+
+
+@dataclass(frozen=True)
+class HeatMapImage:
+    """Where the evidence for a label lies, in the score's own unit.
+
+    Attributes:
+        label: whose evidence.
+        values: (height, width) float32 grid over the prepared image, read-only;
+            `edge_dx.overlay` draws it on the study.
+        scale: values at the bottom and the top of the colour scale, fixed for the model.
+    """
+
+    label: str
+    values: NDArray[np.float32] = field(repr=False)
+    scale: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class TimingMs:
+    """Milliseconds of a monotonic clock. `total` is from the call to the result."""
+
+    read: float = 0.0
+    prepare: float = 0.0
+    infer: float = 0.0
+    interpret: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer to one study, with all that is needed to reproduce it.
+
+    Attributes:
+        status: the answer. Ask `status` before anything else.
+        label: the finding that the answer is about; None where nothing was analysed.
+        score: its probability; None where nothing was analysed.
+        operating_point: the threshold used, with its measured sensitivity and specificity.
+        findings: the answer for each operating point of the variant.
+        probabilities: label → probability of the model's scores.
+        reasons: why the study was not analysed, or what else to know about the answer.
+        heat_map: for positive and indeterminate answers of models that give one.
+        assumed: what the file did not say and was taken for granted.
+        file: the study's path, or None for arrays.
+        bundle, bundle_digest, variant, engine, signer: what answered; signer is None where the
+            bundle is unsigned.
+        input_digest: SHA-256 of the file's bytes, or of the array.
+        timing_ms: where the time went.
+    """
+
+    status: Status
+    label: str | None
+    score: float | None
+    operating_point: OperatingPoint | None
+    findings: tuple[Finding, ...]
+    probabilities: Mapping[str, float]
+    reasons: tuple[Why, ...]
+    heat_map: HeatMapImage | None
+    assumed: tuple[str, ...]
+    file: str | None
+    bundle: str
+    bundle_digest: str
+    variant: str
+    engine: str
+    signer: str | None
+    input_digest: str | None
+    timing_ms: TimingMs
+
+    @property
+    def threshold(self) -> float | None:
+        """The operating point's threshold, or None where nothing was analysed."""
+        return self.operating_point.threshold if self.operating_point else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; the heat map as a grid with its scale."""
+        point = self.operating_point
+        heat = self.heat_map
+        return {
+            "file": self.file,
+            "status": self.status.value,
+            "label": self.label,
+            "score": self.score,
+            "threshold": self.threshold,
+            "operating_point": point.name if point else None,
+            "variant": self.variant,
+            "engine": self.engine,
+            "reasons": [why.code.value for why in self.reasons],
+            "details": [why.detail for why in self.reasons],
+            "probabilities": dict(self.probabilities),
+            "findings": [
+                {"label": f.label, "score": f.score, "status": f.status.value,
+                 "operating_point": f.operating_point.name,
+                 "threshold": f.operating_point.threshold}
+                for f in self.findings
+            ],
+            "heat_map": None if heat is None else {
+                "label": heat.label, "scale": list(heat.scale),
+                "values": np.round(heat.values.astype(np.float64), 5).tolist(),
+            },
+            "assumed": list(self.assumed),
+            "bundle": self.bundle,
+            "bundle_digest": self.bundle_digest,
+            "signature": self.signer or "unsigned",
+            "input_digest": self.input_digest,
+            "timing_ms": {
+                name: round(getattr(self.timing_ms, name), 3)
+                for name in ("read", "prepare", "infer", "interpret", "total")
+            },
+        }  # fmt: skip
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    def __repr__(self) -> str:
+        told = [f"Result: {self.status.value}"]
+        if self.score is not None and self.operating_point is not None:
+            told.append(
+                f"{self.label} {self.score:.3f} (threshold {self.operating_point.threshold:.3f}, "
+                f"{self.operating_point.name})"
+            )
+        told += [f"{why.code.value}: {why.detail}" for why in self.reasons]
+        told.append(f"{self.bundle}/{self.variant} on {self.engine}")
+        told.append(f"signed by {self.signer}" if self.signer else "UNSIGNED bundle")
+        if self.timing_ms.total:
+            told.append(f"{self.timing_ms.total:.1f} ms")
+        return f"<{'; '.join(told)}>"

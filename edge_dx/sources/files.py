@@ -1,0 +1,160 @@
+"""PNG, JPEG and TIFF files, 8 and 16 bit, grey or RGB.
+
+OpenCV decodes them, and hands out half a picture for a truncated file without a word. So the
+container is checked first: size before anything is allocated, PNG chunks by their CRC to the end,
+JPEG to its end marker, TIFF strips inside the file and a single page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from edge_dx.errors import UnreadableInput, UnsupportedInput
+from edge_dx.image import Pixels
+from edge_dx.sources import MAX_PIXELS, Study
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_TIFF = (b"II*\0", b"MM\0*")
+# Start-of-frame markers that carry the size; C4, C8 and CC are tables, not frames.
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+
+
+def from_bytes(raw: bytes, path: Path) -> Study:
+    """A study from the bytes of a picture file.
+
+    Raises:
+        UnsupportedInput: not one of the three formats, or a feature that is not read.
+        UnreadableInput: truncated or damaged.
+    """
+    try:
+        if raw.startswith(_PNG):
+            height, width = _png_size(raw)
+        elif raw.startswith(_JPEG):
+            height, width = _jpeg_size(raw)
+        elif raw[:4] in _TIFF:
+            height, width = _tiff_size(raw)
+        elif not raw:
+            raise UnreadableInput("the file is empty", "unreadable")
+        else:
+            raise UnsupportedInput("not a PNG, JPEG, TIFF or DICOM file", "format")
+        if height < 1 or width < 1:
+            raise UnreadableInput("says it has no pixels", "unreadable")
+        if height * width > MAX_PIXELS:
+            raise UnsupportedInput(
+                f"{width} × {height} pixels are more than the {MAX_PIXELS} that are read",
+                "too_large",
+            )
+    except (struct.error, IndexError) as error:
+        raise UnreadableInput(f"{path}: is cut short; copy it again", "unreadable") from error
+    except UnreadableInput as error:
+        raise UnreadableInput(f"{path}: {error}; copy it again", error.reason) from None
+    except UnsupportedInput as error:
+        raise UnsupportedInput(f"{path}: {error}", error.reason) from None
+    return Study(
+        path=path,
+        digest=hashlib.sha256(raw).hexdigest(),
+        shape=(height, width),
+        decode=lambda: _decode(raw, path, (height, width)),
+        assumed=("picture file: bright is dense", "modality not stated"),
+    )
+
+
+def _decode(raw: bytes, path: Path, shape: tuple[int, int]) -> Pixels:
+    import cv2
+
+    try:
+        image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise UnreadableInput(f"{path}: cannot be decoded ({error.err})", "unreadable") from error
+    if image is None or image.shape[:2] != shape:
+        raise UnreadableInput(f"{path}: cannot be decoded; the file is damaged", "unreadable")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise UnsupportedInput(
+            f"{path}: pixels are {image.dtype}; 8 and 16 bit integers are read", "format"
+        )
+    if image.ndim == 3 and image.shape[2] == 4:
+        opaque = 255 if image.dtype == np.uint8 else 65535
+        if int(image[..., 3].min()) != opaque:
+            raise UnsupportedInput(f"{path}: is partly transparent, which no film is", "colour")
+        image = image[..., :3]
+    if image.ndim == 3:
+        blue, green, red = image[..., 0], image[..., 1], image[..., 2]
+        if np.array_equal(blue, green) and np.array_equal(green, red):
+            return np.ascontiguousarray(green)
+        return np.ascontiguousarray(image[..., ::-1])
+    result: Pixels = image
+    return result
+
+
+def _png_size(raw: bytes) -> tuple[int, int]:
+    """Walks all chunks, so that neither a cut nor a flipped byte goes unnoticed."""
+    at, size = len(_PNG), (0, 0)
+    while True:
+        length, kind = struct.unpack(">I4s", raw[at : at + 8])
+        end = at + 12 + length
+        (crc,) = struct.unpack(">I", raw[end - 4 : end])
+        if end > len(raw) or zlib.crc32(raw[at + 4 : end - 4]) != crc:
+            raise UnreadableInput("a PNG chunk is damaged", "unreadable")
+        if kind == b"IHDR":
+            width, height = struct.unpack(">II", raw[at + 8 : at + 16])
+            size = height, width
+        if kind == b"IEND":
+            return size
+        at = end
+
+
+def _jpeg_size(raw: bytes) -> tuple[int, int]:
+    if b"\xff\xd9" not in raw[-1024:]:  # some writers pad behind the end marker
+        raise UnreadableInput("the JPEG has no end", "unreadable")
+    at = 2
+    while True:
+        if raw[at] != 0xFF:
+            raise UnreadableInput("a JPEG marker is damaged", "unreadable")
+        marker = raw[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        (length,) = struct.unpack(">H", raw[at + 2 : at + 4])
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack(">HH", raw[at + 5 : at + 9])
+            return height, width
+        if marker in (0xDA, 0xD9) or length < 2:
+            raise UnreadableInput("the JPEG has no frame header", "unreadable")
+        at += 2 + length
+
+
+def _tiff_size(raw: bytes) -> tuple[int, int]:
+    order = "<" if raw[:2] == b"II" else ">"
+    (at,) = struct.unpack(f"{order}I", raw[4:8])
+    (count,) = struct.unpack(f"{order}H", raw[at : at + 2])
+    tags: dict[int, list[int]] = {}
+    for i in range(count):
+        entry = raw[at + 2 + 12 * i : at + 14 + 12 * i]
+        tag, kind, n = struct.unpack(f"{order}HHI", entry[:8])
+        letter = {1: "B", 3: "H", 4: "I"}.get(kind)
+        if letter is None or n > 1_000_000:
+            continue
+        width = struct.calcsize(letter) * n
+        if width <= 4:
+            data = entry[8 : 8 + width]
+        else:
+            (where,) = struct.unpack(f"{order}I", entry[8:12])
+            data = raw[where : where + width]
+        tags[tag] = list(struct.unpack(f"{order}{n}{letter}", data))
+    (following,) = struct.unpack(f"{order}I", raw[at + 2 + 12 * count : at + 6 + 12 * count])
+    if following:
+        raise UnsupportedInput("the TIFF has several pages; give one page per file", "frames")
+    if 256 not in tags or 257 not in tags:
+        raise UnreadableInput("the TIFF does not say its size", "unreadable")
+    places = zip(
+        tags.get(273, tags.get(324, [])), tags.get(279, tags.get(325, [])), strict=False
+    )  # strips, else tiles
+    if any(start + size > len(raw) for start, size in places):
+        raise UnreadableInput("the TIFF is cut short", "unreadable")
+    return tags[257][0], tags[256][0]
