@@ -55,7 +55,6 @@ def check_header(study: Study, limits: Eligibility) -> tuple[Why, ...]:
 
 def check_pixels(pixels: Pixels, limits: Eligibility) -> tuple[Why, ...]:
     """Judges decoded pixels `(H, W)` or `(H, W, 3)`: colour, blank, clipped."""
-    import cv2
 
     step = max(1, min(pixels.shape[:2]) // _SAMPLE_SIDE)
     sample = np.ascontiguousarray(pixels[::step, ::step])
@@ -70,7 +69,7 @@ def check_pixels(pixels: Pixels, limits: Eligibility) -> tuple[Why, ...]:
         if colour > limits.max_colour:
             return (Why(Reason.COLOUR, "a colour picture, not a grey film"),)
         sample = sample[..., 1].copy()
-    contrast = float(cv2.meanStdDev(sample)[1][0, 0]) / span
+    contrast, black, white = _spread(sample, low, high)
     if contrast < limits.min_contrast:
         return (
             Why(
@@ -79,11 +78,27 @@ def check_pixels(pixels: Pixels, limits: Eligibility) -> tuple[Why, ...]:
                 f"at least {limits.min_contrast:g} is needed",
             ),
         )
-    for end, name in ((low, "black"), (high, "white")):
-        share = np.count_nonzero(sample == end) / sample.size
+    for share, name in ((black, "black"), (white, "white")):
         if share > limits.max_clipped:
             return (Why(Reason.CLIPPED, f"{share:.0%} of the pixels are fully {name}"),)
     return ()
+
+
+_LEVELS = np.arange(256, dtype=np.float64)
+
+
+def _spread(sample: Pixels, low: float, high: float) -> tuple[float, float, float]:
+    """Standard deviation over the range, and the shares of pixels at its two ends."""
+    import cv2
+
+    if sample.dtype == np.uint8:  # one histogram tells all three, in a third of the time
+        share = cv2.calcHist([sample.reshape(-1)], [0], None, [256], [0, 256]).ravel() / sample.size
+        mean = float(share @ _LEVELS)
+        variance = float(share @ (_LEVELS - mean) ** 2)
+        return variance**0.5 / 255, float(share[0]), float(share[255])
+    deviation = float(cv2.meanStdDev(sample)[1][0, 0]) / max(high - low, 1e-12)
+    ends = [np.count_nonzero(sample == end) / sample.size for end in (low, high)]
+    return deviation, ends[0], ends[1]
 
 
 def check_prepared(tensor: NDArray[Any], limits: Eligibility) -> tuple[Why, ...]:

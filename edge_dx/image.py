@@ -80,6 +80,8 @@ def _check_pixels(pixels: Pixels) -> None:
         raise TensorMismatch(
             f"pixels are uint8, uint16 or float32, not {pixels.dtype}; convert them first"
         )
+    if pixels.dtype == np.float32 and not np.isfinite(pixels).all():
+        raise TensorMismatch("the pixels hold NaN or infinity; mend them first")
 
 
 def _colour(step: vocabulary.Colour) -> tuple[Apply, Inverse | None]:
@@ -126,14 +128,19 @@ def _orientation(step: vocabulary.Orientation) -> tuple[Apply, Inverse | None]:
 
 
 def _crop(step: vocabulary.Crop) -> tuple[Apply, Inverse | None]:
+    import cv2
+
     def box(image: Pixels) -> tuple[int, int, int, int]:
         height, width = image.shape[:2]
         if step.kind == "fraction":
             top, left = int(step.top * height), int(step.left * width)
             return top, height - int(step.bottom * height), left, width - int(step.right * width)
-        grey = image if image.ndim == 2 else image.mean(axis=2)
-        top, bottom = _bright_span(grey.mean(axis=1), step.dark, step.limit)
-        left, right = _bright_span(grey.mean(axis=0), step.dark, step.limit)
+        grey = image if image.ndim == 2 else image.mean(axis=2, dtype=np.float32)
+        # OpenCV's reduction takes a tenth of numpy's time on a film.
+        rows = cv2.reduce(grey, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel()
+        columns = cv2.reduce(grey, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel()
+        top, bottom = _bright_span(rows, step.dark, step.limit)
+        left, right = _bright_span(columns, step.dark, step.limit)
         return top, bottom, left, right
 
     def apply(image: Pixels) -> Pixels:
@@ -151,6 +158,8 @@ def _bright_span(profile: NDArray[Any], dark: float, limit: float) -> tuple[int,
     """First and one-past-last index that is not dark border, at most `limit` off each end."""
     allowed = int(limit * len(profile))
     bright = np.flatnonzero(profile >= dark * profile.max())
+    if not bright.size:  # all below zero (Hounsfield units of air): no border can be told
+        return 0, len(profile)
     return min(int(bright[0]), allowed), max(int(bright[-1]) + 1, len(profile) - allowed)
 
 
@@ -174,6 +183,11 @@ def _resize(step: vocabulary.Resize) -> tuple[Apply, Inverse | None]:
         inner_w = min(step.width, max(1, round(width * scale)))
         return (step.height - inner_h) // 2, (step.width - inner_w) // 2, inner_h, inner_w
 
+    def pad(dtype: np.dtype[Any]) -> float:
+        if dtype == np.float32:
+            return step.pad_value
+        return min(max(round(step.pad_value), 0), np.iinfo(dtype).max)
+
     def apply(image: Pixels) -> Pixels:
         if image.shape[:2] == (step.height, step.width):
             return image
@@ -181,7 +195,7 @@ def _resize(step: vocabulary.Resize) -> tuple[Apply, Inverse | None]:
         inner: Pixels = cv2.resize(image, (width, height), interpolation=flag)
         if (height, width) == (step.height, step.width):
             return inner
-        outer = np.full((step.height, step.width, *image.shape[2:]), step.pad_value, image.dtype)
+        outer = np.full((step.height, step.width, *image.shape[2:]), pad(image.dtype), image.dtype)
         outer[top : top + height, left : left + width] = inner
         return outer
 
@@ -249,10 +263,10 @@ def _intensity(step: vocabulary.Intensity) -> tuple[Apply, Inverse | None]:
         else:
             counts = np.bincount(image.ravel(), minlength=65536)
         reached = np.cumsum(counts, dtype=np.float64)
-        # side="left": the first level at which the cumulative count reaches the percentile.
-        low, high = np.searchsorted(
-            reached, [step.low / 100 * image.size, step.high / 100 * image.size]
-        )
+        # side="left": the first level at which the cumulative count reaches the percentile, and
+        # at least one pixel, so that 0 % is the darkest level that is there.
+        wanted = np.maximum([step.low, step.high], 1e-9) / 100 * image.size
+        low, high = np.searchsorted(reached, wanted)
         return float(low), float(high)
 
     def apply(image: Pixels) -> Pixels:

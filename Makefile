@@ -1,0 +1,43 @@
+# make demo   set up .venv, export the reference model, prove it, judge phantoms, write a report
+# make test   the tests
+# make lint   ruff and mypy
+# make zoo    train and export the shipped reference model again (needs the data, see docs)
+# make bench  the benchmarks side by side
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= ../shared/data
+KEY := export/keys/development.key
+
+.PHONY: demo test lint zoo train bench clean
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dicom,export,dev]'
+	touch $@
+
+demo: $(VENV)/.ready
+	$(BIN)/edge-dx-export export/zoo/chest_tb/recipe.toml -o build/chest-tb.edx --key $(KEY)
+	$(BIN)/edge-dx demo --bundle build/chest-tb.edx --out build/demo $(if $(FILMS),--films $(FILMS))
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+zoo: train
+	$(BIN)/edge-dx-export export/zoo/chest_tb/recipe.toml -o edge_dx/zoo/chest-tb.edx \
+		--key $(KEY) --data $(DATA) --write-evidence
+
+train: $(VENV)/.ready
+	$(BIN)/python -m export.training.chest_tb --data $(DATA) --out export/zoo/chest_tb
+
+bench: $(VENV)/.ready
+	$(BIN)/python benchmarks/runtime.py
+
+clean:
+	rm -rf $(VENV) build
