@@ -8,6 +8,7 @@ is how start-up and memory are measured.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 
@@ -84,13 +85,16 @@ class Torch(Floor):
     def setup(self) -> None:
         import cv2
         import torch
+        from safetensors.torch import load_file
+
         from export.networks import chest
 
         self.cv2, self.torch = cv2, torch
         cv2.setNumThreads(1)
         torch.set_num_threads(1)
         model = chest.build().eval()
-        model.load_state_dict(chest.load_weights())
+        weights = Path(chest.__file__).parents[1] / "zoo" / "chest_tb" / "weights.safetensors"
+        model.load_state_dict(load_file(weights))
         self.model: Any = torch.compile(model) if self.compiled else model
         self.side = chest.SIDE_PX
 

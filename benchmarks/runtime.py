@@ -241,7 +241,7 @@ def report(
         lines.append(f"| {name} | {found:.2f} | {sign} {target:.2f} | {verdict} |")
     lines += ["", f"The graph does {work / 1e6:.1f} million multiply-accumulates per image; the "
               f"int8 file achieves {rate / 1e9:.0f} GMAC/s, {rate / ceiling:.0%} of this core's "
-              f"measured int8 peak of {ceiling / 1e9:.0f} GMAC/s (3 × 3 QLinearConv).", ""]  # fmt: skip
+              f"int8 peak of {ceiling / 1e9:.0f} GMAC/s (3 × 3 QLinearConv).", ""]  # fmt: skip
     return "\n".join(lines)
 
 

@@ -44,6 +44,7 @@ MAX_MEMBERS = 64
 
 # A component never starts with a dot, so `..`, hidden files and absolute paths cannot be spelled.
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*){0,3}")
+_MAX_NAME = 200
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -88,7 +89,11 @@ def open_bundle(
         TrustError: unsigned, badly signed, or signed by a stranger.
     """
     path = Path(path)
-    if path.is_dir():
+    try:
+        is_directory = path.is_dir()
+    except OSError as error:  # a name too long, a parent that may not be entered
+        raise NotFound(f"{path}: no bundle can be reached there ({error.strerror})") from error
+    if is_directory:
         members = _read_directory(path, max_bytes)
     else:
         raw = _read_file(path, max_bytes)
@@ -107,7 +112,7 @@ def open_bundle(
         )
     manifest = contract.parse(manifest_bytes)
     _check_members(manifest, members, path)
-    if not path.is_dir():
+    if not is_directory:
         _check_canonical(raw, archive_bytes(manifest_bytes, members, signature), path)
     digest = hashlib.sha256(manifest_bytes).hexdigest()
     return Bundle(path, manifest, members, digest, signer)
@@ -142,10 +147,17 @@ def write_bundle(
         BundleError: the manifest and the members do not fit together.
     """
     path = Path(path)
+    for name in (MANIFEST, SIGNATURE):
+        if name in members:
+            raise UnsafeMember(f"{path}: member {name} is made by the writer; leave it out", name)
+    if len(members) + 2 > MAX_MEMBERS:
+        raise BundleTooLarge(f"{path}: {len(members) + 2} members, more than {MAX_MEMBERS}")
     manifest_bytes = contract.encode(manifest)
     _check_members(contract.parse(manifest_bytes), members, path)
     signature = trusting.sign(manifest_bytes, private_key_pem) if private_key_pem else None
     raw = archive_bytes(manifest_bytes, members, signature)
+    if len(raw) > MAX_BYTES:
+        raise BundleTooLarge(f"{path}: would be larger than the {MAX_BYTES} bytes that are read")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -185,8 +197,9 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
             raw = file.read(max_bytes + 1)
     except FileNotFoundError as error:
         raise NotFound(f"{path}: no such bundle") from error
-    except OSError as error:
-        raise BundleFormatError(f"{path}: cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        told = getattr(error, "strerror", None) or error
+        raise BundleFormatError(f"{path}: cannot be read ({told})") from error
     if len(raw) > max_bytes:
         raise BundleTooLarge(
             f"{path}: larger than {max_bytes} bytes; raise max_bytes if that is right"
@@ -196,6 +209,7 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
 
 def _split_archive(raw: bytes, path: Path) -> dict[str, bytes]:
     """Members of an archive by name, sliced by hand so that the digests speak before the CRCs."""
+    _check_directory_size(raw, path)
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             infos = archive.infolist()
@@ -233,6 +247,20 @@ def _split_archive(raw: bytes, path: Path) -> dict[str, bytes]:
     return members
 
 
+def _check_directory_size(raw: bytes, path: Path) -> None:
+    """Refuses a directory of millions of entries before zipfile makes an object of each."""
+    # The canonical archive has no comment, so its end record is the last 22 bytes, and is small
+    # enough never to have the zip64 records that a reader would look for in front of it.
+    end = raw[-22:]
+    if len(end) < 22 or not end.startswith(b"PK\x05\x06") or raw[-42:-38] == b"PK\x06\x07":
+        raise BundleFormatError(
+            f"{path}: does not end like an .edx archive; it may be truncated, copy it again"
+        )
+    (directory_bytes,) = struct.unpack("<I", end[12:16])
+    if directory_bytes > MAX_MEMBERS * (46 + _MAX_NAME):
+        raise BundleTooLarge(f"{path}: lists more than {MAX_MEMBERS} members")
+
+
 def _read_directory(path: Path, max_bytes: int) -> dict[str, bytes]:
     members: dict[str, bytes] = {}
     left = max_bytes
@@ -251,7 +279,7 @@ def _read_directory(path: Path, max_bytes: int) -> dict[str, bytes]:
 
 
 def _check_name(name: str, path: Path) -> None:
-    if len(name) > 200 or not _SAFE_NAME.fullmatch(name):
+    if len(name) > _MAX_NAME or not _SAFE_NAME.fullmatch(name):
         raise UnsafeMember(
             f"{path}: member name {name[:80]!r} could leave the bundle; names are plain relative "
             "paths of letters, digits, '_', '-' and '.'",

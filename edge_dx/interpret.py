@@ -65,7 +65,9 @@ def integrity_problem(manifest: Manifest, outputs: Mapping[str, Array], sample: 
     """
     for name, values in outputs.items():
         # A sum is finite exactly when every term is (or the terms are absurd), at half the price.
-        if not np.isfinite(values[sample].sum(dtype=np.float64)):
+        with np.errstate(invalid="ignore"):  # infinity minus infinity is the finding, not a fault
+            total = values[sample].sum(dtype=np.float64)
+        if not np.isfinite(total):
             return Why(Reason.MODEL_INTEGRITY, f"output {name} is not finite")
     for output in manifest.outputs:
         if not isinstance(output, HeatMap):

@@ -11,6 +11,7 @@ The JSON Schema in `docs/manifest.schema.json` is generated from these types, th
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -376,6 +377,9 @@ def _contradiction(manifest: Manifest) -> str | None:
     ):
         if len(set(names)) != len(names):
             return f"two {what}s have the same name ({', '.join(names)})"
+    for output in manifest.outputs:
+        if isinstance(output, Scores) and len(set(output.labels)) != len(output.labels):
+            return f"output {output.name!r} has two labels of the same name"
     if len(manifest.inputs) != 1:
         return "schema 1 carries models with exactly one image input"
     for output in manifest.outputs:
@@ -426,3 +430,13 @@ def _require_operating_points(manifest: Manifest) -> None:
                     "with edge-dx-export and a validation set",
                     "manifest.json",
                 )
+        if not variant.operating_points:
+            raise MissingOperatingPoint(
+                f"manifest.json: variant {variant.name!r} has no operating point, so it can give "
+                "no answer; fit one with edge-dx-export and a validation set",
+                "manifest.json",
+            )
+
+
+if __name__ == "__main__":  # python -m edge_dx.manifest > docs/manifest.schema.json
+    print(json.dumps(json_schema(), indent=2))

@@ -18,9 +18,15 @@ from typing import Any
 import numpy as np
 
 from edge_dx import device, gate, interpret, sources
-from edge_dx.backends import ENGINES, Backend, engine_state, open_backend
+from edge_dx.backends import ENGINES, Backend, engine_state, input_specs, open_backend
 from edge_dx.bundle import Bundle, open_bundle
-from edge_dx.errors import EngineError, EngineMissing, EngineRefused, InputError
+from edge_dx.errors import (
+    EngineError,
+    EngineMissing,
+    EngineRefused,
+    InputError,
+    TensorMismatch,
+)
 from edge_dx.image import compile_steps, to_tensor
 from edge_dx.manifest import HeatMap, Manifest, Scores, Variant
 from edge_dx.result import Finding, HeatMapImage, Reason, Result, Status, TimingMs, Why
@@ -139,6 +145,7 @@ class Model:
         self.engine = engine
         self.choice = choice
         self._input = bundle.manifest.inputs[0]
+        self._spec = input_specs(bundle.manifest)[0]
         self.preparation = compile_steps(self._input.prepare)
 
     def __call__(self, source: Any) -> Result:
@@ -218,6 +225,9 @@ class Model:
                 case.reasons = gate.check_pixels(pixels, limits)
                 if not case.reasons:
                     tensor = to_tensor(self.preparation(pixels))
+                    problem = self._spec.problem(tensor)
+                    if problem:  # before a batch is put together of tensors that do not fit
+                        raise TensorMismatch(f"{self.bundle.path}: the prepared image {problem}")
                     case.reasons = gate.check_prepared(tensor, limits)
                     case.tensor = None if case.reasons else tensor
                 _lap(case, "prepare", mark)

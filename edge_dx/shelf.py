@@ -35,8 +35,11 @@ def find(name: str | Path) -> Path:
         NotFound: neither a path nor a known name; the message lists the names.
     """
     path = Path(name)
-    if path.exists():
-        return path
+    try:
+        if path.exists():
+            return path
+    except OSError as error:  # a name too long, a parent that may not be entered
+        raise NotFound(f"{name}: cannot be reached ({error.strerror})") from error
     known = names()
     if str(name) in known:
         return known[str(name)]

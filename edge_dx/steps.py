@@ -55,6 +55,8 @@ class Crop(Step, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="cro
 class Resize(Step, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="resize"):
     """To `height` × `width`, stretched or padded to keep the aspect ratio.
 
+    `pad_value` is rounded and clipped to what the image's type can hold.
+
     `area` averages when it shrinks and is bilinear when it enlarges, as OpenCV defines it.
     """
 

@@ -23,8 +23,9 @@ class TensorSpec:
 
     def problem(self, array: Array) -> str | None:
         """Why `array` does not fit, or None where it does."""
-        if array.dtype.name != self.dtype:
-            return f"{self.name} is {array.dtype.name}, the model takes {self.dtype}"
+        if array.dtype.name != self.dtype or not array.dtype.isnative:
+            found = array.dtype.name if array.dtype.isnative else f"byte-swapped {array.dtype.name}"
+            return f"{self.name} is {found}, the model takes {self.dtype}"
         fits = len(array.shape) == len(self.shape) and all(
             want is None or want == have for want, have in zip(self.shape, array.shape, strict=True)
         )

@@ -50,11 +50,13 @@ class TrustStore:
             TrustError: the directory cannot be read, or a file holds no Ed25519 public key.
         """
         directory = Path(directory)
-        if not directory.is_dir():
+        try:
+            next(directory.iterdir(), None)
+        except (OSError, ValueError) as error:
             raise TrustError(
-                f"{directory}: no such trust store; make the directory and put public keys "
-                "(*.pub) into it"
-            )
+                f"{directory}: no trust store can be read there ({error}); make the directory "
+                "and put public keys (*.pub) into it"
+            ) from error
         keys = {path.stem: read_public_key(path) for path in sorted(directory.glob("*.pub"))}
         return cls(keys, str(directory))
 
@@ -62,14 +64,27 @@ class TrustStore:
     def default(cls) -> TrustStore:
         """The operator's store where there is one, else the development key alone.
 
-        The first existing directory of `$XDG_CONFIG_HOME/edge-dx/trust` (or
-        `~/.config/edge-dx/trust`) and `/etc/edge-dx/trust` counts. As soon as one exists, even
-        empty, the development key is no longer accepted.
+        The first that exists of `$XDG_CONFIG_HOME/edge-dx/trust` (or `~/.config/edge-dx/trust`)
+        and `/etc/edge-dx/trust` counts. As soon as one exists, even empty, the development key is
+        no longer accepted.
+
+        Raises:
+            TrustError: a store is there and cannot be read.
         """
         for directory in operator_directories():
-            if directory.is_dir():
-                return cls.from_directory(directory)
-        return cls.from_directory(Path(__file__).parent / "trust")
+            # A store that is a file, a dead link or not ours to enter is an error to mend, not a
+            # reason to accept the development key.
+            try:
+                directory.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise TrustError(
+                    f"{directory}: cannot tell whether there is a trust store ({error.strerror}); "
+                    "let this user read it"
+                ) from error
+            return cls.from_directory(directory)
+        return cls.from_directory(Path(__file__).parent / "keys")
 
     def name_of(self, key: bytes) -> str | None:
         """The signer's name for a raw public key, or None where it is not accepted."""
@@ -121,6 +136,11 @@ def check(manifest: bytes, signature: bytes, store: TrustStore) -> str:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    if len(signature) != _SIGNATURE_BYTES:  # known beforehand, so nothing large is ever parsed
+        raise BadSignature(
+            f"SIGNATURE: malformed ({len(signature)} bytes, a signature has {_SIGNATURE_BYTES}); "
+            "sign the bundle again"
+        )
     try:
         parsed = json.loads(signature)
         key, value = bytes.fromhex(parsed["key"]), bytes.fromhex(parsed["signature"])
@@ -150,6 +170,9 @@ def encode_signature(key: bytes, value: bytes) -> bytes:
     """The canonical bytes of `SIGNATURE`."""
     fields = {"algorithm": "ed25519", "key": key.hex(), "signature": value.hex()}
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+
+
+_SIGNATURE_BYTES = len(encode_signature(bytes(32), bytes(64)))
 
 
 def sign(manifest: bytes, private_key_pem: bytes) -> bytes:

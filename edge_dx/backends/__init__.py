@@ -75,7 +75,10 @@ def engine_state(name: str) -> tuple[bool, str]:
         return True, "shipped"
     if importlib.util.find_spec(row.package) is None:
         return False, f"{row.package} is not installed; {row.install}"
-    package = importlib.import_module(row.package)
+    try:
+        package = importlib.import_module(row.package)
+    except Exception as error:  # whatever a broken installation raises is the finding
+        return False, f"{row.package} is installed but broken ({error}); {row.install}"
     if row.provider and row.provider not in package.get_available_providers():
         return (
             False,
@@ -116,6 +119,8 @@ def open_backend(
     there, detail = engine_state(name)
     if not there:
         raise EngineMissing(f"engine {name}: {detail}")
+    if threads is not None and threads < 1:  # engines read 0 as "all cores", which nobody asked for
+        raise EngineRefused(f"engine {name}: threads is at least 1, not {threads}")
     factory = getattr(importlib.import_module(row.module), row.cls)
     backend: Backend = factory(manifest, variant, payload, 1 if threads is None else threads)
     return backend

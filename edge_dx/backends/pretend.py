@@ -46,7 +46,7 @@ class Pretend:
         if not self._open:
             raise EngineFailed("pretend: is closed")
         image = feeds[self._inputs[0].name]
-        level = image.reshape(len(image), -1).mean(axis=1, dtype=np.float64)
+        level = image.mean(axis=tuple(range(1, image.ndim)), dtype=np.float64)
         top = 255.0 if image.dtype == np.uint8 else 1.0
         score = (level / top * 4 - 2).astype(np.float32)
         outputs: dict[str, Array] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import glob
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from edge_dx import sources
 from edge_dx.commands import opening
-from edge_dx.errors import EdgeDxError, InputError, MissingExtra, NotFound
+from edge_dx.errors import EdgeDxError, MissingExtra, NotFound
 from edge_dx.model import Model, load
 from edge_dx.result import Reason, Result, Status
 
@@ -44,7 +45,7 @@ def act(options: argparse.Namespace) -> int:
         for number, (file, result) in enumerate(judge(model, files, options.batch)):
             analysed &= isinstance(result, Result) and result.status.analysed
             progress.clear()
-            print(_line(file, result, model, as_json=options.json), flush=True)
+            print(_printable(_line(file, result, model, as_json=options.json)), flush=True)
             if pictures and isinstance(result, Result):
                 _overlay(pictures / f"{number + 1:04d}_{file.stem[:80]}.png", file, result, model)
             progress.show(number + 1)
@@ -56,9 +57,9 @@ def expand(arguments: Sequence[str]) -> Iterator[Path]:
     """Files as they are, directories as the images below them, globs as what they match."""
     for argument in arguments:
         path = Path(argument)
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises for a name too long)
             yield from (f for f in sorted(path.rglob("*")) if looks_like_image(f))
-        elif path.exists() or not glob.has_magic(argument):
+        elif os.path.exists(path) or not glob.has_magic(argument):  # noqa: PTH110 (likewise)
             yield path  # a missing file gets its own line, like a damaged one
         else:
             yield from (Path(f) for f in sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
@@ -88,7 +89,7 @@ def judge(
         group = files[start : start + size]
         try:
             yield from zip(group, list(model.batch(group, size)), strict=True)
-        except (NotFound, MissingExtra, EdgeDxError) as error:
+        except EdgeDxError as error:
             if len(group) == 1:
                 yield group[0], error
                 continue
@@ -116,6 +117,15 @@ def _line(file: Path, result: Result | EdgeDxError, model: Model, *, as_json: bo
     return json.dumps(fields)
 
 
+def _printable(line: str) -> str:
+    """The line with what a terminal cannot show, for example a file name that is not UTF-8, spelt
+    as an escape: one file must not end the batch, nor write a second line.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def _told(result: Result) -> str:
     words = [result.status.value]
     if result.score is not None and result.threshold is not None:
@@ -132,7 +142,7 @@ def _overlay(path: Path, file: Path, result: Result, model: Model) -> None:
     try:
         overlay.save(path, sources.read(file), result, model.preparation,
                      model.bundle.manifest.inputs[0])  # fmt: skip
-    except (InputError, NotFound) as error:  # nothing to draw on; the result's line says why
+    except (EdgeDxError, OSError) as error:  # nothing to draw on, or no room to write it
         print(f"edge-dx: no overlay: {error}", file=sys.stderr)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Any
 
 from edge_dx.backends import ENGINES, engine_state, open_backend
 from edge_dx.bundle import Bundle, open_bundle
@@ -25,6 +27,7 @@ def act(options: argparse.Namespace) -> int:
         print(f"{bundle.path}: {bundle.manifest.name} {bundle.manifest.version}, {signed}; "
               f"{len(bundle.members)} members have their stated SHA-256")  # fmt: skip
     problems = 0
+    others: list[dict[str, str]] = []  # what was not proved, and why
     for variant, engine, outcome in prove_all(bundle, options.variant, options.engine,
                                               options.threads):  # fmt: skip
         if isinstance(outcome, Proof):
@@ -32,16 +35,19 @@ def act(options: argparse.Namespace) -> int:
             problems += not outcome.passed
             if not options.json:
                 _print(outcome)
-        elif isinstance(outcome, EdgeDxError):
-            problems += 1
-            if not options.json:
-                print(f"  FAIL  {variant} on {engine}: {outcome}")
-        elif not options.json:
-            print(f"  skip  {variant} on {engine}: {outcome}")
+            continue
+        failed = isinstance(outcome, EdgeDxError)
+        problems += failed
+        others.append({"variant": variant, "engine": engine,
+                       "outcome": "failed" if failed else "skipped",
+                       "why": str(outcome)})  # fmt: skip
+        if not options.json:
+            print(f"  {'FAIL' if failed else 'skip'}  {variant} on {engine}: {outcome}")
     if options.json:
         told = [{**asdict(p), "passed": p.passed, "problem": p.problem} for p in proofs]
-        print(json.dumps({"bundle": bundle.digest, "proofs": told}))
-    if not proofs and not problems:
+        print(json.dumps({"bundle": bundle.digest, "proofs": _finite(told), "others": others},
+                         allow_nan=False))  # fmt: skip
+    elif not proofs and not problems:
         print("  nothing could be proved: no engine for any variant is here (edge-dx doctor)")
     return 0 if proofs and not problems else 1
 
@@ -70,6 +76,15 @@ def prove_all(
                     yield chosen.name, name, verify(model)
             except EdgeDxError as error:
                 yield chosen.name, name, error
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for numbers that JSON has no word for (an engine that gives NaN)."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _print(proof: Proof) -> None:

@@ -163,12 +163,15 @@ def _read_path(path: Path) -> Study:
     from edge_dx.sources import files
 
     try:
+        if path.exists() and not path.is_file():  # a named pipe would block for ever
+            raise UnreadableInput(f"{path}: is not a regular file", "unreadable")
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
         raise NotFound(f"{path}: no such file") from error
-    except OSError as error:
-        raise UnreadableInput(f"{path}: cannot be read ({error.strerror})", "unreadable") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        told = getattr(error, "strerror", None) or error
+        raise UnreadableInput(f"{path}: cannot be read ({told})", "unreadable") from error
     if len(raw) > MAX_FILE_BYTES:
         raise UnreadableInput(f"{path}: larger than {MAX_FILE_BYTES} bytes", "too_large")
     if raw[128:132] == b"DICM":

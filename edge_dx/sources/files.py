@@ -25,6 +25,10 @@ _TIFF = (b"II*\0", b"MM\0*")
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 
+# Width, height, photometric interpretation, orientation, and where strips or tiles lie.
+_TIFF_TAGS = {256, 257, 262, 273, 274, 279, 324, 325}
+
+
 def from_bytes(raw: bytes, path: Path) -> Study:
     """A study from the bytes of a picture file.
 
@@ -32,13 +36,14 @@ def from_bytes(raw: bytes, path: Path) -> Study:
         UnsupportedInput: not one of the three formats, or a feature that is not read.
         UnreadableInput: truncated or damaged.
     """
+    white_is_zero = False
     try:
         if raw.startswith(_PNG):
             height, width = _png_size(raw)
         elif raw.startswith(_JPEG):
             height, width = _jpeg_size(raw)
         elif raw[:4] in _TIFF:
-            height, width = _tiff_size(raw)
+            height, width, white_is_zero = _tiff_size(raw)
         elif not raw:
             raise UnreadableInput("the file is empty", "unreadable")
         else:
@@ -60,12 +65,12 @@ def from_bytes(raw: bytes, path: Path) -> Study:
         path=path,
         digest=hashlib.sha256(raw).hexdigest(),
         shape=(height, width),
-        decode=lambda: _decode(raw, path, (height, width)),
+        decode=lambda: _decode(raw, path, (height, width), white_is_zero),
         assumed=("picture file: bright is dense", "modality not stated"),
     )
 
 
-def _decode(raw: bytes, path: Path, shape: tuple[int, int]) -> Pixels:
+def _decode(raw: bytes, path: Path, shape: tuple[int, int], white_is_zero: bool) -> Pixels:
     import cv2
 
     try:
@@ -88,19 +93,26 @@ def _decode(raw: bytes, path: Path, shape: tuple[int, int]) -> Pixels:
         if np.array_equal(blue, green) and np.array_equal(green, red):
             return np.ascontiguousarray(green)
         return np.ascontiguousarray(image[..., ::-1])
-    result: Pixels = image
+    # OpenCV turns such a TIFF round when it has 8 bits and leaves it when it has 16.
+    result: Pixels = 65535 - image if white_is_zero and image.dtype == np.uint16 else image
     return result
 
 
 def _png_size(raw: bytes) -> tuple[int, int]:
     """Walks all chunks, so that neither a cut nor a flipped byte goes unnoticed."""
     at, size = len(_PNG), (0, 0)
+    if raw[at + 4 : at + 8] != b"IHDR":  # the decoder trusts the first, so no later one may stand
+        raise UnreadableInput("the PNG does not begin with its header", "unreadable")
     while True:
         length, kind = struct.unpack(">I4s", raw[at : at + 8])
         end = at + 12 + length
         (crc,) = struct.unpack(">I", raw[end - 4 : end])
         if end > len(raw) or zlib.crc32(raw[at + 4 : end - 4]) != crc:
             raise UnreadableInput("a PNG chunk is damaged", "unreadable")
+        if kind == b"acTL":
+            raise UnsupportedInput("the PNG is animated; give one picture per file", "frames")
+        if kind == b"IHDR" and at != len(_PNG):
+            raise UnreadableInput("the PNG has two headers", "unreadable")
         if kind == b"IHDR":
             width, height = struct.unpack(">II", raw[at + 8 : at + 16])
             size = height, width
@@ -129,16 +141,18 @@ def _jpeg_size(raw: bytes) -> tuple[int, int]:
         at += 2 + length
 
 
-def _tiff_size(raw: bytes) -> tuple[int, int]:
+def _tiff_size(raw: bytes) -> tuple[int, int, bool]:
+    """Height and width as decoded, and whether zero stands for white."""
     order = "<" if raw[:2] == b"II" else ">"
     (at,) = struct.unpack(f"{order}I", raw[4:8])
     (count,) = struct.unpack(f"{order}H", raw[at : at + 2])
     tags: dict[int, list[int]] = {}
+    # Only these are read, each once: a directory may point 65535 times at the same million values.
     for i in range(count):
         entry = raw[at + 2 + 12 * i : at + 14 + 12 * i]
         tag, kind, n = struct.unpack(f"{order}HHI", entry[:8])
         letter = {1: "B", 3: "H", 4: "I"}.get(kind)
-        if letter is None or n > 1_000_000:
+        if tag not in _TIFF_TAGS or tag in tags or letter is None or n > 1_000_000:
             continue
         width = struct.calcsize(letter) * n
         if width <= 4:
@@ -157,4 +171,7 @@ def _tiff_size(raw: bytes) -> tuple[int, int]:
     )  # strips, else tiles
     if any(start + size > len(raw) for start, size in places):
         raise UnreadableInput("the TIFF is cut short", "unreadable")
-    return tags[257][0], tags[256][0]
+    height, width = tags[257][0], tags[256][0]
+    if tags.get(274, [1])[0] >= 5:  # lies on its side; OpenCV turns it as the tag says
+        height, width = width, height
+    return height, width, tags.get(262, [1])[0] == 0

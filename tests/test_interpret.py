@@ -1,0 +1,133 @@
+"""Raw outputs to findings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from edge_dx import interpret
+from edge_dx.manifest import Manifest, OperatingPoint, Scores
+from edge_dx.result import Finding, Reason, Status
+from tests import tiny
+
+
+def point(low: float = 0.4, threshold: float = 0.5, high: float = 0.6) -> OperatingPoint:
+    raw = {**tiny.variant()["operating_points"][0], "threshold": threshold, "band": [low, high]}
+    return msgspec.convert(raw, OperatingPoint)
+
+
+def scores(activation: Any, labels: int = 3) -> Scores:
+    return Scores(name="logits", labels=tuple("abcdef"[:labels]), activation=activation)
+
+
+def test_the_logistic_function_at_any_size() -> None:
+    values = np.array([[0, 1, -1, 20, -20, 1000, -1000, 3e38, -3e38]], np.float32)
+    out = interpret.probabilities(scores("sigmoid"), values)
+    with np.errstate(over="ignore"):
+        wanted = 1 / (1 + np.exp(-values.astype(np.float64)))
+    assert out == pytest.approx(wanted, rel=1e-12, abs=1e-300)
+    assert out[0, 0] == 0.5
+    assert ((out >= 0) & (out <= 1)).all()
+    assert out == pytest.approx(1 - interpret.probabilities(scores("sigmoid"), -values), abs=1e-15)
+
+
+def test_softmax_sums_to_one_at_any_size() -> None:
+    values = np.array([[1, 2, 3], [1000, 1000, 1000], [-3e38, 0, 3e38]], np.float32)
+    out = interpret.probabilities(scores("softmax"), values)
+    assert out.sum(axis=1) == pytest.approx(1)
+    assert out[0] == pytest.approx(np.exp([1, 2, 3]) / np.exp([1, 2, 3]).sum())
+    assert out[1] == pytest.approx(1 / 3)
+    assert out[2].tolist() == [0, 0, 1]
+
+
+def test_scores_without_activation_stay_as_they_are() -> None:
+    values = np.array([[0.25, 0.5]], np.float32)
+    assert interpret.probabilities(scores("none", 2), values).tolist() == [[0.25, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("score", "status"),
+    [(0.0, "negative"), (0.4, "negative"), (0.4000001, "indeterminate"), (0.5, "indeterminate"),
+     (0.5999999, "indeterminate"), (0.6, "positive"), (1.0, "positive")],
+)  # fmt: skip
+def test_inside_the_band_nothing_is_decided(score: float, status: str) -> None:
+    assert interpret.status_of(score, point()).value == status
+
+
+def test_a_band_of_no_width_decides_everything() -> None:
+    sharp = point(0.5, 0.5, 0.5)
+    below = np.nextafter(0.5, 0)
+    assert interpret.status_of(0.5, sharp) is Status.POSITIVE
+    assert interpret.status_of(float(below), sharp) is Status.NEGATIVE
+
+
+def test_the_gravest_finding_leads_and_among_equals_the_furthest_above() -> None:
+    def found(label: str, score: float) -> Finding:
+        return Finding(label, score, interpret.status_of(score, point()), point())
+
+    def leader(*all_of_them: Finding) -> str:
+        return interpret.leading(all_of_them).label
+
+    assert leader(found("a", 0.1), found("b", 0.7), found("c", 0.55)) == "b"
+    assert leader(found("a", 0.1), found("c", 0.55)) == "c"
+    assert leader(found("a", 0.7), found("b", 0.9), found("c", 0.8)) == "b"
+    assert leader(found("a", 0.1), found("b", 0.3)) == "b"
+
+
+# --- integrity ---
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    return tiny.parts().built()
+
+
+@pytest.fixture
+def outputs() -> dict[str, np.ndarray[Any, Any]]:
+    """Two samples that add up."""
+    cam = np.random.default_rng(0).normal(0, 1, (2, 1, 8, 8)).astype(np.float32)
+    logits = cam.mean(axis=(2, 3)) - np.float32(2.1)
+    return {"logits": logits, "cam": cam, "features": np.ones((2, 4), np.float32)}
+
+
+def test_outputs_that_add_up_have_no_problem(manifest: Manifest, outputs: dict[str, Any]) -> None:
+    for sample in (0, 1):
+        assert interpret.integrity_problem(manifest, outputs, sample) is None
+
+
+@pytest.mark.parametrize("off", [0.0009, 0.0011])
+def test_the_identity_holds_within_its_tolerance(
+    manifest: Manifest, outputs: dict[str, Any], off: float
+) -> None:
+    outputs["logits"][1] += np.float32(off)
+    why = interpret.integrity_problem(manifest, outputs, 1)
+    assert (why is None) == (off < 0.001)
+    if why:
+        assert why.code is Reason.MODEL_INTEGRITY
+        assert "cam does not add up to logits: off by 0.0011, allowed 0.001" in why.detail
+    assert interpret.integrity_problem(manifest, outputs, 0) is None
+
+
+@pytest.mark.parametrize("name", ["logits", "cam", "features"])
+@pytest.mark.parametrize("values", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf]])
+def test_what_is_not_finite_is_noticed_in_every_output(
+    manifest: Manifest, outputs: dict[str, Any], name: str, values: list[float]
+) -> None:
+    flat = outputs[name][1].reshape(-1)
+    flat[: len(values)] = values[: len(flat)]
+    why = interpret.integrity_problem(manifest, outputs, 1)
+    assert why
+    assert why.detail == f"output {name} is not finite"
+    assert interpret.integrity_problem(manifest, outputs, 0) is None
+
+
+def test_findings_read_the_sample_that_is_asked_for(
+    manifest: Manifest, outputs: dict[str, Any]
+) -> None:
+    outputs["logits"][:] = [[-3.0], [3.0]]
+    variant = manifest.variants[0]
+    statuses = [interpret.findings(manifest, variant, outputs, i)[0].status for i in (0, 1)]
+    assert statuses == [Status.NEGATIVE, Status.POSITIVE]

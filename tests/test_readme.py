@@ -1,0 +1,69 @@
+"""What the README tells a new user to type works as it stands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from edge_dx import phantom
+from edge_dx.__main__ import main
+from edge_dx.shelf import names
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+SHELL = [
+    shlex.split(line, comments=True)
+    for kind, text in BLOCKS
+    if kind == "sh"
+    for line in text.splitlines()
+    if line.strip()
+]
+
+
+@pytest.fixture
+def user_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with the one film that the README speaks of."""
+    if "chest-tb" not in names():
+        pytest.skip("the shipped bundle is not there; make it with `make zoo`")
+    phantom.write_png(phantom.draw(seed=1), tmp_path / "film.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in SHELL if c[0] == "edge-dx"], ids=lambda c: " ".join(c)
+)
+def test_edge_dx_commands(
+    command: list[str], user_directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command[1:]) == 0
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("code", [text for kind, text in BLOCKS if kind == "python"])
+def test_python(code: str, user_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len([line for line in code.splitlines() if line.strip()]) <= 5
+    exec(compile(code, "README.md", "exec"), {})
+    assert "tuberculosis" in capsys.readouterr().out
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {command[1] for command in SHELL if command[0] == "make"}
+    assert {"demo", "test"} <= named
+    assert named <= targets
+
+
+def test_extras_exist() -> None:
+    metadata = (ROOT / "pyproject.toml").read_text()
+    for extra in set(re.findall(r"\[(dicom|export|dev|[a-z]+)\]'", README)):
+        assert re.search(rf"^{extra} = \[", metadata, re.MULTILINE), extra
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
