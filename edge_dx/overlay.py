@@ -21,21 +21,22 @@ from edge_dx.sources import Study
 
 Picture = NDArray[Any]  # (H, W) or (H, W, 3) RGB, uint8
 
-_MAX_SIDE = 768
-_BANNER = 64
-_SCALE_WIDTH = 84
+_SHORTEST, _LONGEST = 384, 768
+_LINE, _MARGIN = 22, 10
+_SCALE_WIDTH = 76
+_BACKGROUND = (14, 17, 21)
 _COLOURS = {
-    Status.POSITIVE: (235, 110, 60),
-    Status.INDETERMINATE: (235, 190, 60),
-    Status.NEGATIVE: (120, 190, 235),
-    Status.NOT_ANALYSED: (190, 190, 190),
-    Status.FAILED: (235, 80, 120),
+    Status.POSITIVE: (255, 150, 90),
+    Status.INDETERMINATE: (245, 205, 90),
+    Status.NEGATIVE: (150, 205, 245),
+    Status.NOT_ANALYSED: (200, 204, 208),
+    Status.FAILED: (255, 125, 150),
 }
-_LARGEST_ALPHA = 0.55
+_LARGEST_ALPHA = 0.6
 
 
 def draw(study: Study, result: Result, preparation: Preparation, spec: ImageInput) -> Picture:
-    """A picture (H, W, 3) RGB of the study with its result.
+    """A picture (H, W, 3) RGB of the study with its result, and the answer in words above it.
 
     Args:
         study: what was judged.
@@ -46,15 +47,24 @@ def draw(study: Study, result: Result, preparation: Preparation, spec: ImageInpu
     Raises:
         InputError: the study's pixels cannot be decoded, so there is nothing to draw on.
     """
+    picture = film_with_map(study, result, preparation, spec)
+    if result.heat_map is not None:
+        picture = np.hstack([picture, _colour_bar(picture.shape[0], result.heat_map)])
+    return np.vstack([_banner(picture.shape[1], result), picture])
+
+
+def film_with_map(
+    study: Study, result: Result, preparation: Preparation, spec: ImageInput
+) -> Picture:
+    """The picture alone, without words and colour scale. Arguments and errors as for `draw`."""
     import cv2
 
     film = display(study.pixels)
     canvas = cv2.cvtColor(film, cv2.COLOR_GRAY2RGB) if film.ndim == 2 else film.copy()
-    if result.heat_map is not None:
-        place = _grid_from_display(study, film, preparation, spec, result.heat_map)
-        canvas = _blend(canvas, result.heat_map, place)
-        canvas = np.hstack([canvas, _colour_bar(canvas.shape[0], result.heat_map)])
-    return np.vstack([_banner(canvas.shape[1], result), canvas])
+    if result.heat_map is None:
+        return canvas
+    place = _grid_from_display(study, film, preparation, spec, result.heat_map)
+    return _blend(canvas, result.heat_map, place)
 
 
 def save(
@@ -71,16 +81,18 @@ def save(
 
 
 def display(pixels: Pixels) -> Picture:
-    """The film as a screen shows it: uint8, at most 768 pixels a side, 0.5th to 99.5th percentile.
+    """The film as a screen shows it: uint8, 384 to 768 pixels on its longer side.
 
-    Colour is left as it is.
+    Grey is stretched between its 0.5th and 99.5th percentile; colour is left as it is.
     """
     import cv2
 
-    scale = min(1.0, _MAX_SIDE / max(pixels.shape[:2]))
-    if scale < 1:
+    longer = max(pixels.shape[:2])
+    scale = min(max(longer, _SHORTEST), _LONGEST) / longer
+    if scale != 1:
         height, width = (max(1, round(n * scale)) for n in pixels.shape[:2])
-        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        pixels = cv2.resize(pixels, (width, height), interpolation=how)
     if pixels.ndim == 3 and pixels.dtype == np.uint8:
         return pixels
     low, high = np.percentile(pixels, [0.5, 99.5])
@@ -89,6 +101,18 @@ def display(pixels: Pixels) -> Picture:
         np.uint8
     )
     return shown
+
+
+def colours(share: NDArray[Any]) -> Picture:
+    """The colour (…, 3) RGB of each share 0..1 of the scale, for shares `(H, W)`.
+
+    A map whose lightness grows evenly, which the colour-blind and a grey print show too.
+    """
+    import cv2
+
+    table = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    picture: Picture = cv2.cvtColor(table, cv2.COLOR_BGR2RGB)
+    return picture
 
 
 def _grid_from_display(
@@ -115,62 +139,61 @@ def _blend(canvas: Picture, heat: HeatMapImage, place: NDArray[np.float64]) -> P
 
     low, high = heat.scale
     share = np.clip((heat.values - low) / (high - low), 0, 1).astype(np.float32)
-    # One ring of copied cells, so that the outermost half cell fades like the others and what the
-    # preparation cut away stays uncoloured.
-    ringed = np.pad(share, 1, mode="edge")
-    shifted = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1.0]]) @ place
-    size = (canvas.shape[1], canvas.shape[0])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    strength = cv2.warpAffine(ringed, shifted[:2], size, flags=flags)[..., None]
-    coloured = _colours(strength[..., 0])
+    x, y = np.arange(canvas.shape[1])[None, :], np.arange(canvas.shape[0])[:, None]
+    column, row = (
+        (place[i, 0] * x + place[i, 1] * y + place[i, 2]).astype(np.float32) for i in (0, 1)
+    )
+    # What the preparation cut away the model has not seen: it stays uncoloured.
+    seen = (np.abs(column + 0.5 - share.shape[1] / 2) <= share.shape[1] / 2) & (
+        np.abs(row + 0.5 - share.shape[0] / 2) <= share.shape[0] / 2
+    )
+    strength = cv2.remap(share, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    strength = np.where(seen, strength, 0)[..., None]
     alpha = strength * _LARGEST_ALPHA
-    return (canvas * (1 - alpha) + coloured * alpha).astype(np.uint8)
-
-
-def _colours(share: NDArray[Any]) -> Picture:
-    """The colour of each share 0..1: a map whose lightness grows evenly, colour-blind safe."""
-    import cv2
-
-    table = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    picture: Picture = cv2.cvtColor(table, cv2.COLOR_BGR2RGB)
-    return picture
+    return np.rint(canvas * (1 - alpha) + colours(strength[..., 0]) * alpha).astype(np.uint8)
 
 
 def _colour_bar(height: int, heat: HeatMapImage) -> Picture:
-    import cv2
-
-    bar = np.zeros((height, _SCALE_WIDTH, 3), np.uint8)
-    top, bottom = 28, height - 14
+    bar = np.full((height, _SCALE_WIDTH, 3), _BACKGROUND, np.uint8)
+    top, bottom = 2 * _LINE + 8, height - _MARGIN
     column = np.linspace(1, 0, bottom - top, dtype=np.float32)[:, None]
-    bar[top:bottom, 8:24] = _colours(np.repeat(column, 16, axis=1))
-    cv2.putText(bar, "logit", (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (220, 220, 220), 1,
-                cv2.LINE_AA)  # fmt: skip
-    for at, value in ((top + 6, heat.scale[1]), (bottom, heat.scale[0])):
-        cv2.putText(bar, f"{value:.1f}", (30, at), cv2.FONT_HERSHEY_SIMPLEX, 0.4,
-                    (220, 220, 220), 1, cv2.LINE_AA)  # fmt: skip
+    bar[top:bottom, _MARGIN : _MARGIN + 14] = colours(np.repeat(column, 14, axis=1))
+    _write(bar, "evidence", 18, (215, 218, 222), 0.42, _MARGIN - 2)
+    _write(bar, "(logit)", 36, (160, 165, 170), 0.38, _MARGIN - 2)
+    for share in (0.0, 0.5, 1.0):
+        value = heat.scale[0] + share * (heat.scale[1] - heat.scale[0])
+        at = round(bottom - share * (bottom - top)) + round(2 + 8 * (share - 0.2))
+        _write(bar, f"{value:.1f}", at, (215, 218, 222), 0.4, _MARGIN + 20)
     return bar
 
 
 def _banner(width: int, result: Result) -> Picture:
-    import cv2
-
-    banner = np.zeros((_BANNER, width, 3), np.uint8)
     answer = result.status.value.replace("_", " ").upper()
     if result.score is not None and result.threshold is not None:
-        answer += f"  {result.label} {result.score:.3f} (threshold {result.threshold:.3f})"
+        answer += f": {result.label} {result.score:.3f} (threshold {result.threshold:.3f})"
     elif result.reasons:
-        answer += f"  {result.reasons[0].code.value}"
-    trust = "" if result.signer else "  UNSIGNED"
-    below = f"{result.bundle} {result.variant} on {result.engine}{trust}"
-    lines = (
-        (answer, _COLOURS[result.status], 0.5),
-        (below, (200, 200, 200), 0.38),
-        ("Not for diagnosis. Colour shows the model's evidence, not an outline.",
-         (150, 150, 150), 0.38),
-    )  # fmt: skip
+        answer += f": {result.reasons[0].code.value}"
+    trust = "" if result.signer else ", UNSIGNED"
+    lines = [
+        (answer, _COLOURS[result.status], 0.55),
+        (f"{result.bundle}, {result.variant} on {result.engine}{trust}", (205, 208, 212), 0.42),
+        ("Not for diagnosis. Colour is the model's evidence, no outline." if result.heat_map
+         else "Not for diagnosis.", (165, 170, 175), 0.42),
+    ]  # fmt: skip
+    banner = np.full((_LINE * len(lines) + 12, width, 3), _BACKGROUND, np.uint8)
     for row, (text, colour, size) in enumerate(lines):
-        (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
-        fitted = size * min(1.0, (width - 12) / max(wide, 1))
-        cv2.putText(banner, text, (6, 20 + 19 * row), cv2.FONT_HERSHEY_SIMPLEX, fitted, colour, 1,
-                    cv2.LINE_AA)  # fmt: skip
+        _write(banner, text, _LINE * (row + 1), colour, size, _MARGIN)
     return banner
+
+
+def _write(
+    picture: Picture, text: str, baseline: int, colour: tuple[int, int, int], size: float, left: int
+) -> None:
+    """Writes a line, smaller where it would not fit."""
+    import cv2
+
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    text = text.encode("ascii", "replace").decode()  # all that the font has
+    (wide, _), _ = cv2.getTextSize(text, font, size, 1)
+    fitted = size * min(1.0, (picture.shape[1] - left - 2) / max(wide, 1))
+    cv2.putText(picture, text, (left, baseline), font, fitted, colour, 1, cv2.LINE_AA)

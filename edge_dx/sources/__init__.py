@@ -164,7 +164,7 @@ def _read_path(path: Path) -> Study:
 
     try:
         if path.exists() and not path.is_file():  # a named pipe would block for ever
-            raise UnreadableInput(f"{path}: is not a regular file", "unreadable")
+            raise UnreadableInput(f"{path}: cannot be read (it is no regular file)", "unreadable")
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:

@@ -348,5 +348,5 @@ def test_a_file_above_the_cap_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "film.png")
-    with pytest.raises(UnreadableInput, match="not a regular file"):
+    with pytest.raises(UnreadableInput, match="no regular file"):
         sources.read(tmp_path / "film.png")
