@@ -257,11 +257,14 @@ def _intensity(step: vocabulary.Intensity) -> tuple[Apply, Inverse | None]:
             ordered = np.sort(image, axis=None)
             ranks = [max(0, int(np.ceil(p / 100 * image.size)) - 1) for p in (step.low, step.high)]
             return float(ordered[ranks[0]]), float(ordered[ranks[1]])
-        if image.dtype == np.uint8 and image.size < 2**24:  # calcHist counts in float32
-            # OpenCV 4 returns (256, 1), OpenCV 5 (256,).
-            counts = cv2.calcHist([image.reshape(-1)], [0], None, [256], [0, 256]).ravel()
+        if (step.low, step.high) == (0, 100):
+            darkest, brightest, _, _ = cv2.minMaxLoc(image.reshape(len(image), -1))
+            return darkest, brightest
+        bins = 256 if image.dtype == np.uint8 else 65536
+        if image.size < 2**24:  # calcHist counts in float32; OpenCV 4 returns (n, 1), 5 (n,)
+            counts = cv2.calcHist([image.reshape(-1)], [0], None, [bins], [0, bins]).ravel()
         else:
-            counts = np.bincount(image.ravel(), minlength=65536)
+            counts = np.bincount(image.ravel(), minlength=bins)
         reached = np.cumsum(counts, dtype=np.float64)
         # side="left": the first level at which the cumulative count reaches the percentile, and
         # at least one pixel, so that 0 % is the darkest level that is there.
@@ -274,7 +277,13 @@ def _intensity(step: vocabulary.Intensity) -> tuple[Apply, Inverse | None]:
         if high <= low:  # a flat image has nothing to stretch; the gate calls it blank
             return np.zeros(image.shape, np.uint8)
         if image.dtype == np.uint8:
+            if (low, high) == (0, 255):
+                return image
             return cv2.LUT(image, _stretch(np.arange(256, dtype=np.float32), low, high))
+        if image.dtype == np.uint16 and image.size > 65536:  # each level once, not each pixel
+            table = _stretch(np.arange(65536, dtype=np.float32), low, high)
+            stretched: Pixels = table[image]
+            return stretched
         return _stretch(image.astype(np.float32, copy=False), low, high)
 
     return apply, None

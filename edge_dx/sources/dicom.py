@@ -133,15 +133,13 @@ def _stored(dataset: Any, name: str) -> Pixels:
         if "not support" not in str(error) and get_decoder(syntax).is_available:
             raise
         raise UnsupportedInput(
-            f"{name}: nothing installed decodes this {syntax.name} ({error})", "transfer_syntax"
+            f"{name}: nothing installed decodes {syntax.name}", "transfer_syntax"
         ) from error
     return stored
 
 
 def _grey(dataset: Any, name: str, stored: Pixels, photometric: str) -> Pixels:
     """Stored values to uint8 or uint16, air dark and bone bright."""
-    from pydicom.pixels.processing import apply_rescale
-
     bits = int(_value(dataset, "BitsStored") or 16)
     slope = float(_value(dataset, "RescaleSlope") or 1)
     intercept = float(_value(dataset, "RescaleIntercept") or 0)
@@ -159,9 +157,19 @@ def _grey(dataset: Any, name: str, stored: Pixels, photometric: str) -> Pixels:
             low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
         if not np.isfinite([slope, intercept, low, high]).all():
             raise UnreadableInput(f"{name}: its rescale or window is no number", "unreadable")
-        values = np.asarray(apply_rescale(stored, dataset), np.float32)
-        scaled = (values - np.float32(low)) * np.float32(65535 / max(high - low, 1e-6))
-        grey = np.rint(np.clip(scaled, 0, 65535)).astype(np.uint16)
+        span = max(high - low, 1e-6)
+
+        def windowed(values: Pixels) -> Pixels:
+            scaled = (values.astype(np.float64) * slope + intercept - low) * (65535 / span)
+            result: Pixels = np.rint(np.clip(scaled, 0, 65535)).astype(np.uint16)
+            return result
+
+        if stored.dtype.itemsize > 2:
+            grey = windowed(stored)
+        else:  # in float64 for every level there is, once, rather than for every pixel
+            unsigned = np.dtype(f"u{stored.dtype.itemsize}")
+            levels = np.arange(256**stored.dtype.itemsize, dtype=np.uint32).astype(unsigned)
+            grey = windowed(levels.view(stored.dtype))[stored.view(unsigned)]
     return inverted(grey) if photometric == "MONOCHROME1" else grey
 
 

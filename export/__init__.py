@@ -1,0 +1,1 @@
+"""Takes a `torch.nn.Module` to a signed `.edx` bundle. Runs on the workstation; needs torch."""

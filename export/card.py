@@ -1,0 +1,127 @@
+"""The model card: what the model is for, on what it was measured, and where it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from edge_dx.manifest import Estimate, Manifest, Variant
+from export.recipe import Recipe
+
+
+def card_json(
+    recipe: Recipe, manifest: Manifest, files: Mapping[str, bytes], training_files: Sequence[str]
+) -> bytes:
+    """The card for programs.
+
+    `training_files` are the first 16 hex digits of the SHA-256 of each training film, so that a
+    report can tell which of its films the model has seen.
+    """
+    told = recipe.told
+    variants = {
+        v.name: {
+            "bytes": len(files[v.name]),
+            "operating_points": msgspec.to_builtins(v.operating_points),
+            "fidelity": msgspec.to_builtins(v.fidelity),
+        }
+        for v in manifest.variants
+    }
+    card = {
+        "name": manifest.name,
+        "version": manifest.version,
+        "title": manifest.title,
+        "intended_use": manifest.intended_use.strip(),
+        "description": told.card.description.strip(),
+        "data": told.card.data.strip(),
+        "limits": told.card.limits.strip(),
+        "licence": manifest.licence,
+        "attribution": told.card.attribution.strip(),
+        "sets": {
+            role: msgspec.to_builtins(getattr(manifest.provenance, role))
+            for role in ("training", "calibration", "validation")
+        },
+        "variants": variants,
+        "training_files": sorted(training_files),
+    }
+    return json.dumps(card, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def card_markdown(recipe: Recipe, manifest: Manifest, files: Mapping[str, bytes]) -> bytes:
+    """The card for people."""
+    told = recipe.told.card
+    lines = [f"# {manifest.title}", "", f"`{manifest.name}` {manifest.version}"]
+    for title, text in (
+        ("Intended use", manifest.intended_use),
+        ("What it is", told.description),
+        ("Data", told.data),
+    ):
+        lines += _section(title, text)
+    for role in ("training", "calibration", "validation"):
+        made = getattr(manifest.provenance, role)
+        if made is not None:
+            mix = ", ".join(f"{n} {name}" for name, n in made.classes.items())
+            lines.append(f"- {role}: {made.name}, {made.n} studies ({mix})")
+    lines += ["", "## Figures", ""]
+    lines.append(
+        "Measured through the runtime that the device uses; in brackets the 95 % bootstrap "
+        "interval over patients. Thresholds were fitted on the same validation studies, so "
+        "sensitivity and specificity are somewhat flattered; the AUC is not affected by that."
+    )
+    for variant in manifest.variants:
+        lines += _variant(variant, len(files[variant.name]))
+    for title, text in (
+        ("Limits", told.limits),
+        ("Licence", manifest.licence),
+        ("Attribution", told.attribution),
+    ):
+        lines += _section(title, text)
+    return "\n".join(lines).encode() + b"\n"
+
+
+def _section(title: str, text: str) -> list[str]:
+    return ["", f"## {title}", "", text.strip()] if text.strip() else []
+
+
+def _variant(variant: Variant, size: int) -> list[str]:
+    told = variant.fidelity
+    lines = [
+        "",
+        f"### {variant.name}",
+        "",
+        f"- file: {size / 1e3:.0f} kB; {told.latency_p50_ms:.2f} ms median, "
+        f"{told.latency_p90_ms:.2f} ms 90th percentile per image ({told.machine})"
+        if told.latency_p50_ms is not None and told.latency_p90_ms is not None
+        else f"- file: {size / 1e3:.0f} kB",
+        f"- against {told.reference}, on {told.compared_on}: largest difference of a probability "
+        f"{told.max_score_error:.2g}, {told.decision_flips} of {told.n} decisions changed",
+    ]
+    for point in variant.operating_points:
+        lines.append(
+            f"- operating point `{point.name}` ({point.label}, {point.criterion}): threshold "
+            f"{point.threshold:.4f}, indeterminate from {point.band[0]:.4f} to "
+            f"{point.band[1]:.4f}"
+        )
+    rows: list[tuple[Any, ...]] = [("all", told.auc, *_sens_spec(variant))]
+    rows += [
+        (f"{g.name} ({g.positives} + / {g.negatives} −)", g.auc, g.sensitivity, g.specificity)
+        for g in told.groups
+    ]
+    lines += ["", "| | AUC | sensitivity | specificity |", "| --- | --- | --- | --- |"]
+    lines += [f"| {name} | {' | '.join(_told(e) for e in figures)} |" for name, *figures in rows]
+    return lines
+
+
+def _sens_spec(variant: Variant) -> tuple[Estimate | None, Estimate | None]:
+    if not variant.operating_points:
+        return None, None
+    first = variant.operating_points[0]
+    return first.sensitivity, first.specificity
+
+
+def _told(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"

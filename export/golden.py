@@ -1,0 +1,226 @@
+"""Golden cases: raw inputs that a device answers before it is trusted with patients.
+
+They are drawn, never taken from a data set, and run from raw pixels through the whole runtime
+here, so what a device compares itself with is the runtime's own answer.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_dx import sources
+from edge_dx.backends import open_backend
+from edge_dx.bundle import Bundle
+from edge_dx.image import to_tensor
+from edge_dx.interpret import probabilities, status_of
+from edge_dx.manifest import GoldenCase, Manifest, Scores, Variant
+from edge_dx.model import Model
+from edge_dx.result import Result, Status
+from export.errors import GraphError, ParityFailed, RecipeError
+from export.recipe import Recipe
+from export.running import ENGINE, Arrays
+from export.tolerance import as_written
+from export.vocabulary import GoldenPart
+
+MAX_BYTES = 600_000
+_FIXED_TIME = (1980, 1, 1, 0, 0, 0)
+
+_DEFAULTS = (
+    GoldenPart(name="texture-0", what="smooth random texture", pattern="texture", seed=0),
+    GoldenPart(name="texture-1", what="smooth random texture", pattern="texture", seed=1),
+    GoldenPart(name="ramp", what="horizontal ramp", pattern="ramp"),
+)
+"""Where the recipe gives none. One that lies too near to a threshold is left out."""
+
+
+def golden(
+    recipe: Recipe, manifest: Manifest, files: Mapping[str, bytes]
+) -> tuple[tuple[GoldenCase, ...], bytes]:
+    """Runs the recipe's golden cases through every variant.
+
+    Args:
+        recipe: lists the cases.
+        manifest: complete but for its golden cases and members.
+        files: variant → bytes of the file.
+
+    Returns:
+        The manifest's cases and the bytes of `golden.npz`.
+
+    Raises:
+        RecipeError: a case cannot be made, or lies so near to a threshold that other devices
+            may answer differently, or all together are too large.
+        GraphError: the runtime itself declared a case failed.
+        ParityFailed: this workstation's int8 kernels cannot be trusted.
+    """
+    models = [_model(manifest, variant, files[variant.name]) for variant in manifest.variants]
+    given = bool(recipe.told.golden)
+    cases: list[GoldenCase] = []
+    arrays: Arrays = {}
+    for part in recipe.told.golden or _DEFAULTS:
+        raw = draw(part, recipe)
+        study = sources.from_array(raw, modality=part.modality, photometric=part.photometric)
+        status: dict[str, Any] = {}
+        reasons: dict[str, tuple[str, ...]] = {}
+        outputs: Arrays = {}
+        problem = None
+        for model in models:
+            result, found = model.run_case(study)
+            if result.status is Status.FAILED:
+                why = "; ".join(reason.detail for reason in result.reasons)
+                raise GraphError(f"golden case {part.name}: {model.variant.name} failed ({why})")
+            problem = problem or _shaky(manifest, model.variant, result, found)
+            if found is not None and model.variant.precision == "int8":
+                tensor = to_tensor(model.preparation(study.pixels))
+                _check_kernels(model.variant, files[model.variant.name], tensor, found)
+            status[model.variant.name] = result.status.value
+            reasons[model.variant.name] = tuple(r.code.value for r in result.reasons)
+            for name, values in (found or {}).items():
+                outputs[f"{model.variant.name}/{part.name}/{name}"] = values
+        if problem and given:
+            raise RecipeError(f"{recipe.path}: golden: {part.name!r} {problem}")
+        if problem:
+            continue
+        declined = all(value == "not_analysed" for value in status.values())
+        cases.append(
+            GoldenCase(
+                name=part.name, what=part.what, modality=part.modality,
+                photometric=part.photometric, status=status,
+                reasons=next(iter(reasons.values())) if declined else (),
+            )
+        )  # fmt: skip
+        arrays[f"raw/{part.name}"] = raw
+        arrays.update(outputs)
+    for model in models:
+        model.close()
+    if not any("not_analysed" not in case.status.values() for case in cases):
+        raise RecipeError(f"{recipe.path}: golden: no case reaches the model; add one that does")
+    packed = npz(arrays)
+    if len(packed) > MAX_BYTES:
+        raise RecipeError(
+            f"{recipe.path}: golden: the cases take {len(packed)} bytes, more than {MAX_BYTES}; "
+            "use smaller pictures (side_px) or fewer"
+        )
+    return tuple(cases), packed
+
+
+def draw(part: GoldenPart, recipe: Recipe) -> np.ndarray[Any, Any]:
+    """The raw pixels of a case, as its photometric interpretation stores them.
+
+    Raises:
+        RecipeError: the file that it names cannot be read, or no phantom is drawn so.
+    """
+    if part.file is not None:
+        try:
+            return np.ascontiguousarray(sources.read(recipe.beside(part.file)).pixels)
+        except Exception as error:
+            raise RecipeError(f"{recipe.path}: golden: {part.name!r}: {error}") from error
+    if part.phantom is not None:
+        from edge_dx import phantom
+
+        try:
+            pixels = phantom.draw(part.phantom, part.side_px, part.opacities, part.bits).pixels
+        except ValueError as error:
+            raise RecipeError(f"{recipe.path}: golden: {part.name!r}: {error}") from error
+    else:
+        pixels = _pattern(part)
+    if part.photometric == "MONOCHROME1":
+        pixels = sources.inverted(pixels)
+    return np.ascontiguousarray(pixels)
+
+
+def npz(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
+    """An uncompressed `.npz` with one byte sequence for given arrays."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in sorted(arrays.items()):
+            data = io.BytesIO()
+            np.lib.format.write_array(data, np.ascontiguousarray(array), version=(1, 0))
+            info = zipfile.ZipInfo(f"{name}.npy", _FIXED_TIME)
+            info.create_system = 3  # the default depends on the platform
+            archive.writestr(info, data.getvalue())
+    return buffer.getvalue()
+
+
+def _check_kernels(
+    variant: Variant, payload: bytes, tensor: np.ndarray[Any, Any], found: Arrays
+) -> None:
+    """Makes sure that this workstation itself does not saturate: its answers become the golden.
+
+    Raises:
+        ParityFailed: the integer kernels give something else than the graph as it is written.
+    """
+    literal = as_written(payload, tuple(found), tensor)
+    for name, allowed in variant.tolerance.items():
+        off = float(np.abs(literal[name] - found[name]).max())
+        if not off <= allowed:
+            raise ParityFailed(
+                f"variant {variant.name}: this processor's int8 kernels give {name} {off:.3g} away "
+                f"from what the file says (allowed {allowed:.3g}), as x86 without VNNI does; "
+                "export on another machine, or leave this variant out"
+            )
+
+
+def _model(manifest: Manifest, variant: Variant, payload: bytes) -> Model:
+    backend = open_backend(ENGINE, manifest, variant, payload, 1)
+    bundle = Bundle(Path("(being exported)"), manifest, {}, "0" * 64, None)
+    return Model(bundle, variant, backend, ENGINE)
+
+
+def _shaky(
+    manifest: Manifest, variant: Variant, result: Result, found: Arrays | None
+) -> str | None:
+    """Why another device within the tolerance may give another status, or None."""
+    if found is None:
+        return None
+    for point in variant.operating_points:
+        output = _scores(manifest.outputs, point.output)
+        column = output.labels.index(point.label)
+        allowed = variant.tolerance[output.name]
+        answers = {
+            status_of(float(probabilities(output, found[output.name] + move)[0, column]), point)
+            for move in _moves(len(output.labels), column, allowed)
+        }
+        if len(answers) > 1:
+            return (
+                f"scores {result.score:.4f}, too near to the threshold {point.threshold:.4f} of "
+                f"{variant.name}: a device within the tolerance may answer otherwise. Draw "
+                "another (seed, opacities)"
+            )
+    return None
+
+
+def _moves(labels: int, column: int, by: float) -> list[np.ndarray[Any, Any]]:
+    """Moves of the scores that shift one label's probability most: it up and the others down."""
+    direction = np.full(labels, -by, np.float32)
+    direction[column] = by
+    return [np.zeros(labels, np.float32), direction, -direction]
+
+
+def _scores(outputs: Sequence[Any], name: str) -> Scores:
+    found = next(o for o in outputs if o.name == name)
+    assert isinstance(found, Scores), "the manifest's own check holds this"
+    return found
+
+
+def _pattern(part: GoldenPart) -> np.ndarray[Any, Any]:
+    side = part.side_px
+    rows, columns = np.mgrid[:side, :side]
+    if part.pattern == "blank":
+        grey: np.ndarray[Any, Any] = np.full((side, side), 128.0)
+    elif part.pattern == "ramp":
+        grey = columns * (255 / max(1, side - 1))
+    elif part.pattern == "checkerboard":
+        grey = 40.0 + 170 * ((rows // 32 + columns // 32) % 2)
+    else:
+        import cv2
+
+        coarse = np.random.default_rng(part.seed).integers(0, 256, (9, 9)).astype(np.uint8)
+        grey = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
+    pixels = np.rint(grey).astype(np.uint8)
+    return np.repeat(pixels[:, :, None], 3, axis=2) if part.photometric == "RGB" else pixels

@@ -1,0 +1,1 @@
+"""Reference networks: small PyTorch modules whose weights lie in `export/zoo`."""

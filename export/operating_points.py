@@ -1,0 +1,135 @@
+"""Thresholds, fitted for one variant file on its own scores.
+
+Int8 moves the scores, so a threshold belongs to the file it was fitted on. It is set halfway
+between the last score on its positive side and the next one below: on a study's own score it
+would decide that study by rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from edge_dx.manifest import OperatingPoint
+from edge_dx.metrics import estimate, sensitivity, specificity
+from export.errors import DataError
+from export.recipe import scores_of
+from export.vocabulary import PointPart, RecipeFile
+
+_LEAST_HALF_BAND = 1e-6
+"""Half width of the band where the measured error is below what float32 scores can tell apart."""
+
+Truth = np.ndarray[Any, np.dtype[np.bool_]]
+Chances = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def fit_threshold(rule: PointPart, truth: Truth, chances: Chances) -> float:
+    """The threshold by the rule, in 0..1; positive is at or above it.
+
+    Args:
+        rule: one of `sensitivity`, `specificity`, `youden`.
+        truth: (n,) True where the finding is there.
+        chances: (n,) probabilities of this variant.
+
+    Raises:
+        DataError: one of the classes is absent.
+    """
+    if truth.all() or not truth.any():
+        raise DataError(
+            f"operating point {rule.name!r}: the validation set has no studies "
+            f"{'without' if truth.all() else 'with'} {rule.label!r}, so no threshold can be fitted"
+        )
+    levels = np.unique(chances)  # ascending
+    lower = np.concatenate([[0.0], levels[:-1]])
+    candidates = np.append((levels + lower) / 2, (levels[-1] + 1.0) / 2)
+    sens = np.array([sensitivity(truth, chances, t) for t in candidates])
+    spec = np.array([specificity(truth, chances, t) for t in candidates])
+    if rule.sensitivity is not None:  # the highest threshold that still reaches it
+        chosen = candidates[sens >= rule.sensitivity].max()
+    elif rule.specificity is not None:
+        chosen = candidates[spec >= rule.specificity].min()
+    else:
+        chosen = candidates[np.argmax(sens + spec)]
+    return float(chosen)
+
+
+def band(threshold: float, chances: Chances, wanted: Chances) -> tuple[float, float]:
+    """The probabilities around the threshold that this variant's numerical error can move over it.
+
+    The error is the largest seen on any study, in probability and in log-odds. Both bounds hold
+    for every study measured, so the tighter one is taken: far from one half a probability moves
+    less than the same error of the score moves it in the middle.
+
+    Args:
+        threshold: fitted for this variant.
+        chances: (n,) probabilities of this variant.
+        wanted: (n,) the same of torch.
+    """
+    plain = max(float(np.abs(chances - wanted).max()), _LEAST_HALF_BAND)
+    odds = float(np.abs(_log_odds(chances) - _log_odds(wanted)).max())
+    centre = float(_log_odds(np.array(threshold)))
+    low, high = (float(1 / (1 + np.exp(-(centre + move)))) for move in (-odds, odds))
+    return (
+        min(max(0.0, threshold - plain, low), max(0.0, threshold - _LEAST_HALF_BAND)),
+        max(min(1.0, threshold + plain, high), min(1.0, threshold + _LEAST_HALF_BAND)),
+    )
+
+
+def _log_odds(chances: Chances) -> Chances:
+    clipped = np.clip(chances, 1e-12, 1 - 1e-12)
+    result: Chances = np.log(clipped / (1 - clipped))
+    return result
+
+
+def criterion(rule: PointPart) -> str:
+    """The rule in words."""
+    if rule.sensitivity is not None:
+        return f"highest threshold with sensitivity >= {rule.sensitivity:g} on the validation set"
+    if rule.specificity is not None:
+        return f"lowest threshold with specificity >= {rule.specificity:g} on the validation set"
+    return "largest sensitivity + specificity on the validation set (Youden)"
+
+
+def fit_points(
+    told: RecipeFile,
+    truths: dict[str, Truth],
+    chances: dict[str, Chances],
+    wanted: dict[str, Chances],
+    patients: Sequence[str],
+) -> tuple[OperatingPoint, ...]:
+    """Fits every operating point of the recipe for one variant.
+
+    Args:
+        told: the recipe.
+        truths: label → (n,).
+        chances: scores output → (n, K) probabilities of this variant.
+        wanted: the same of torch.
+        patients: whose each study is.
+    """
+    points = []
+    for rule in told.operating_points:
+        output = scores_of(told, rule)
+        values = chances[output.name][:, output.labels.index(rule.label)]
+        truth = truths[rule.label]
+        threshold = fit_threshold(rule, truth, values)
+        reference = wanted[output.name][:, output.labels.index(rule.label)]
+        sens = estimate(partial(sensitivity, threshold=threshold), truth, values, patients)
+        spec = estimate(partial(specificity, threshold=threshold), truth, values, patients)
+        assert sens is not None, "both classes are there, or no threshold was fitted"
+        assert spec is not None
+        points.append(
+            OperatingPoint(
+                name=rule.name,
+                output=output.name,
+                label=rule.label,
+                threshold=threshold,
+                band=band(threshold, values, reference),
+                criterion=criterion(rule),
+                sensitivity=sens,
+                specificity=spec,
+            )
+        )
+    return tuple(points)
