@@ -13,6 +13,9 @@ KEY := export/keys/development.key
 .PHONY: demo test lint zoo train bench clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	  "the workstation needs Python 3.11 or newer: make PYTHON=python3.12 (the device runs on 3.10)" >&2; \
+	  exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dicom,export,dev]'
 	touch $@

@@ -50,6 +50,25 @@ class FloorFp32(Floor):
     variant = "onnx-fp32"
 
 
+class FloorPrepared(Floor):
+    """The floor with the whole preparation of the model in place of one resize.
+
+    What edge_dx takes above this is its own: checks of the file, digests, gates, heat map,
+    findings, the result.
+    """
+
+    def setup(self) -> None:
+        from edge_dx.bundle import open_bundle
+        from edge_dx.image import compile_steps
+
+        super().setup()
+        self.prepare = compile_steps(open_bundle(self.bundle).manifest.inputs[0].prepare)
+
+    def from_array(self, grey: Any) -> float:
+        feed = {"image": self.prepare(grey)[None, None]}
+        return float(self.session.run(None, feed)[0][0, 0])
+
+
 class Plain(Floor):
     """(c) The script that users write: Pillow, numpy, onnxruntime with its defaults but threads."""
 
@@ -140,6 +159,7 @@ class EdgeDxFp32(EdgeDx):
 PEERS: dict[str, type[Floor]] = {
     "floor-int8": Floor,
     "floor-fp32": FloorFp32,
+    "floor-prepared-int8": FloorPrepared,
     "torch": Torch,
     "torch-compile": TorchCompile,
     "plain-int8": Plain,
@@ -156,10 +176,10 @@ def _member(bundle: str, name: str) -> bytes:
 
 
 if __name__ == "__main__":
-    import resource
-
     peer = PEERS[sys.argv[1]](sys.argv[2])
     peer.setup()
     answer = peer(sys.argv[3])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not ru_maxrss: that one starts with what the parent held when it forked.
+    status = Path("/proc/self/status").read_text()
+    peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
     print(f'{{"answer": {answer}, "peak_mb": {peak:.1f}}}', flush=True)

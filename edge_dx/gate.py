@@ -17,8 +17,8 @@ from edge_dx.manifest import Eligibility, Likeness
 from edge_dx.result import Reason, Why
 from edge_dx.sources import Study
 
-_SAMPLE_SIDE = 512
-"""Pixel statistics are taken on every n-th pixel so that about this many remain per side."""
+_SAMPLE_SIDE = 256
+"""Pixel statistics are taken on every n-th pixel so that at most this many remain per side."""
 
 
 def check_header(study: Study, limits: Eligibility) -> tuple[Why, ...]:
@@ -55,8 +55,7 @@ def check_header(study: Study, limits: Eligibility) -> tuple[Why, ...]:
 
 def check_pixels(pixels: Pixels, limits: Eligibility) -> tuple[Why, ...]:
     """Judges decoded pixels `(H, W)` or `(H, W, 3)`: colour, blank, clipped."""
-
-    step = max(1, min(pixels.shape[:2]) // _SAMPLE_SIDE)
+    step = -(-min(pixels.shape[:2]) // _SAMPLE_SIDE)  # rounded up
     sample = np.ascontiguousarray(pixels[::step, ::step])
     if sample.dtype == np.float32:
         low, high = float(sample.min()), float(sample.max())

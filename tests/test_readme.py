@@ -10,6 +10,8 @@ import pytest
 
 from edge_dx import phantom
 from edge_dx.__main__ import main
+from edge_dx.bundle import open_bundle
+from edge_dx.manifest import Estimate
 from edge_dx.shelf import names
 
 ROOT = Path(__file__).parent.parent
@@ -67,3 +69,31 @@ def test_extras_exist() -> None:
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_figures_are_those_of_the_shipped_bundle() -> None:
+    if "chest-tb" not in names():
+        pytest.skip("the shipped bundle is not there; make it with `make zoo`")
+    manifest = open_bundle(names()["chest-tb"]).manifest
+    rows = {cells[1].strip(): cells[2:4] for line in README.splitlines()
+            if len(cells := line.split("|")) == 5}  # fmt: skip
+
+    def told(estimate: Estimate | None) -> str:
+        assert estimate is not None
+        return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+    for column, variant in enumerate(manifest.variants):
+        (point,) = variant.operating_points
+        expected = {
+            "file": f"{manifest.members[variant.file].bytes / 1e6:.2f} MB",
+            "AUC": told(variant.fidelity.auc),
+            "sensitivity at `triage`": told(point.sensitivity),
+            "specificity at `triage`": told(point.specificity),
+            "decisions that differ from torch": (
+                f"{variant.fidelity.decision_flips} of {variant.fidelity.n}"
+            ),
+        }
+        for group in variant.fidelity.groups:
+            row = f"AUC, {group.name} ({group.positives + group.negatives} films)"
+            expected[row] = told(group.auc)
+        assert {name: rows[name][column].strip() for name in expected} == expected

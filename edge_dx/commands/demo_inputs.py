@@ -41,9 +41,9 @@ def write_phantoms(directory: Path) -> tuple[list[Drawn], str]:
     directory.mkdir(parents=True, exist_ok=True)
     has_dicom = find_spec("pydicom") is not None
     drawn: list[Drawn] = []
-    for count, kind in ((0, "clear"), (2, "opacities")):
+    for count, kind in ((0, "clear"), (6, "opacities")):
         what = f"{count} opacities" if count else "clear"
-        for seed, bits in ((1, 8), (2, 16), (3, 12)):
+        for seed, bits in ((1, 8), (5, 16), (3, 12)):
             film = phantom.draw(seed, _SIDE, phantom.random_opacities(seed, count), bits)
             twin = f"{kind}-{seed}"
             if bits != 12:

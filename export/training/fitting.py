@@ -39,7 +39,6 @@ class Plan:
             side, which costs half.
         average: decay per step of the running average of the weights, which is the result.
         oversample: how many times a film of each site enters an epoch.
-        soft: share of the teachers' opinion in the targets, where there are teachers.
         seed: of everything.
     """
 
@@ -56,7 +55,6 @@ class Plan:
     small: float = 0.0
     average: float = 0.99
     oversample: tuple[tuple[str, int], ...] = (("Shenzhen", 1), ("Montgomery", 3))
-    soft: float = 0.7
     seed: int = 0
 
 
@@ -132,7 +130,6 @@ def fit(
     steps: Sequence[AnyStep],
     plan: Plan,
     *,
-    teachers: Sequence[ChestNet] = (),
     report: Callable[[int, float], None] | None = None,
 ) -> ChestNet:
     """Fits the network and gives its deployed form.
@@ -142,16 +139,13 @@ def fit(
         helpers: NIH films, likewise.
         steps: run once more after the augmentation.
         plan: the knobs.
-        teachers: networks whose opinion on each augmented film is part of the target
-            (Hinton et al. 2015, arXiv:1503.02531); they also teach on the NIH films.
         report: told the epoch (from 1) and its mean loss.
     """
     torch.manual_seed(plan.seed)
     rng = np.random.default_rng(plan.seed)
     prepare = compile_steps(steps)
     learner = Learner(plan.dropout).train()
-    for module in (learner, *teachers):
-        _lay_out(module)
+    _lay_out(learner)
     result = copy.deepcopy(learner)
     factor = dict(plan.oversample)
     pool = [i for i, film in enumerate(films) for _ in range(factor.get(film.site, 1))]
@@ -174,7 +168,7 @@ def fit(
             images = to_input(
                 [prepare(augment(f.pixels, side_px, rng, plan.strength)) for f in drawn]
             )
-            loss = _loss(learner, images, drawn, plan, teachers, rng)
+            loss = _loss(learner, images, drawn, plan, rng)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(learner.parameters(), 2.0)
@@ -191,7 +185,6 @@ def _loss(
     images: torch.Tensor,
     drawn: Sequence[Film],
     plan: Plan,
-    teachers: Sequence[ChestNet],
     rng: np.random.Generator,
 ) -> torch.Tensor:
     n = plan.batch
@@ -205,13 +198,6 @@ def _loss(
         other[:n] = torch.from_numpy(rng.permutation(n))
         images = torch.lerp(images[other], images, share[:, None, None, None])
         target = torch.lerp(target[other], target, share)
-    if teachers:
-        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-            seen = functional.interpolate(images, (SIDE_PX, SIDE_PX), mode="bilinear")
-            opinion = [teacher(seen)[0][:, 0].float().sigmoid() for teacher in teachers]
-        mean = torch.stack(opinion).mean(0)
-        target = torch.where(weight > 0, torch.lerp(target, mean, plan.soft), mean)
-        weight = torch.where(weight > 0, weight, torch.tensor(0.5))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         maps, findings = learner(images)
     each = functional.binary_cross_entropy_with_logits(maps.float(), target, reduction="none")
