@@ -194,7 +194,8 @@ def archive_bytes(
 def _read_file(path: Path, max_bytes: int) -> bytes:
     try:
         with path.open("rb") as file:
-            raw = file.read(max_bytes + 1)
+            # Reading "at most so much" makes room for that much, so ask for what is there.
+            raw = file.read(min(os.fstat(file.fileno()).st_size, max_bytes) + 1)
     except FileNotFoundError as error:
         raise NotFound(f"{path}: no such bundle") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path

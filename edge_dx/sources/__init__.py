@@ -8,6 +8,7 @@ study by its header without decoding it.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -166,7 +167,9 @@ def _read_path(path: Path) -> Study:
         if path.exists() and not path.is_file():  # a named pipe would block for ever
             raise UnreadableInput(f"{path}: cannot be read (it is no regular file)", "unreadable")
         with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
+            # Reading "at most so much" makes room for that much, so ask for what is there.
+            size = os.fstat(file.fileno()).st_size
+            raw = file.read(min(size, MAX_FILE_BYTES) + 1)
     except FileNotFoundError as error:
         raise NotFound(f"{path}: no such file") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
