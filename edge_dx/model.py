@@ -196,9 +196,9 @@ class Model:
         self.close()
 
     def __repr__(self) -> str:
-        signed = self.bundle.signer or "UNSIGNED"
+        signed = f"signed by {self.bundle.signer}" if self.bundle.signer else "UNSIGNED bundle"
         name = f"{self.bundle.manifest.name} {self.bundle.manifest.version}"
-        return f"<Model {name}: {self.variant.name} on {self.engine}; signed by {signed}>"
+        return f"<Model {name}: {self.variant.name} on {self.engine}; {signed}>"
 
     def _judge(self, group: list[Any]) -> list[Result]:
         cases = [self._prepared(source) for source in group]
