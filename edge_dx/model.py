@@ -1,14 +1,15 @@
 """`load` a bundle, call the `Model`: a thin assembler of the rooms on either side.
 
-read → header gate → decode → pixel gate → prepare → likeness gate → infer → interpret. Whatever
-happens to a study comes out as a `Result`; what is wrong with the bundle, the engine's
-installation or the caller's arguments is raised.
+take in (read, gate, prepare) → infer → interpret. Whatever happens to a study comes out as a
+`Result`; what is wrong with the bundle, the engine's installation or the caller's arguments is
+raised.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -17,19 +18,24 @@ from typing import Any
 
 import numpy as np
 
-from edge_dx import device, gate, interpret, sources
-from edge_dx.backends import ENGINES, Backend, engine_state, input_specs, open_backend
+from edge_dx import interpret
+from edge_dx.backends import Backend, open_backend
 from edge_dx.bundle import Bundle, open_bundle
-from edge_dx.errors import (
-    EngineError,
-    EngineMissing,
-    EngineRefused,
-    InputError,
-    TensorMismatch,
+from edge_dx.choice import choose
+from edge_dx.errors import EngineError
+from edge_dx.intake import Intake, Taken
+from edge_dx.manifest import HeatMap, Scores, Variant
+from edge_dx.result import (
+    Finding,
+    HeatMapImage,
+    MaskImage,
+    Reason,
+    Result,
+    Status,
+    TimingMs,
+    Value,
+    Why,
 )
-from edge_dx.image import compile_steps, to_tensor
-from edge_dx.manifest import HeatMap, Manifest, Scores, Variant
-from edge_dx.result import Finding, HeatMapImage, Reason, Result, Status, TimingMs, Why
 from edge_dx.shelf import find
 from edge_dx.tensors import Array
 from edge_dx.trust import TrustStore
@@ -69,60 +75,21 @@ def load(
     bundle = open_bundle(find(path), trust=trust, allow_unsigned=allow_unsigned)
     chosen, engine, choice = choose(bundle.manifest, variant, engine)
     payload = bundle.members[chosen.file]
-    backend = open_backend(engine, bundle.manifest, chosen, payload, threads)
+    with _engines_beside(bundle.path, engine):
+        backend = open_backend(engine, bundle.manifest, chosen, payload, threads)
     model = Model(bundle, chosen, backend, engine, choice)
     if engine != "pretend":
         proof.ensure(model)
     return model
 
 
-def choose(manifest: Manifest, variant: str | None, engine: str | None) -> tuple[Variant, str, str]:
-    """Which variant and engine to run, and why, in words.
+def _engines_beside(path: Path, engine: str) -> AbstractContextManager[None]:
+    """Where TensorRT keeps what it compiles for this device: beside the bundle."""
+    if engine != "tensorrt":
+        return nullcontext()
+    from edge_dx.backends.tensorrt import beside
 
-    Raises:
-        ManifestError: no variant of that name.
-        EngineMissing: no engine that may run it is installed.
-        EngineRefused: the variant was not measured on the engine asked for.
-    """
-    if variant is not None:
-        candidates = [manifest.variant(variant)]
-        why = "asked for"
-    else:
-        wanted = "int8" if device.has_int8_dot() else "fp32"
-        candidates = sorted(manifest.variants, key=lambda v: v.precision != wanted)
-        why = f"this processor has {'' if wanted == 'int8' else 'no '}int8 dot products"
-    if engine is not None:
-        for candidate in candidates:
-            if engine == "pretend" or engine in candidate.engines:
-                return candidate, engine, f"variant {candidate.name}: {why}; engine asked for"
-        known = sorted({name for candidate in candidates for name in candidate.engines})
-        if engine not in ENGINES:
-            raise EngineMissing(f"no engine is called {engine!r}; there are: {', '.join(ENGINES)}")
-        raise EngineRefused(
-            f"{manifest.name}: {', '.join(c.name for c in candidates)} was not measured on engine "
-            f"{engine}, so its thresholds do not hold there; measured on: {', '.join(known)}"
-        )
-    missing = []
-    for candidate in candidates:
-        for name in candidate.engines:
-            there, detail = engine_state(name) if name in ENGINES else (False, "unknown engine")
-            if there:
-                return candidate, name, f"variant {candidate.name}: {why}; engine {name} is here"
-            missing.append(f"{name}: {detail}")
-    raise EngineMissing(f"{manifest.name}: no engine for it is here ({'; '.join(missing)})")
-
-
-@dataclass
-class _Case:
-    """A study on its way through the model."""
-
-    source: Any
-    started: int
-    study: sources.Study | None = None
-    tensor: Array | None = None
-    status: Status | None = None
-    reasons: tuple[Why, ...] = ()
-    took: dict[str, float] = field(default_factory=dict)
+    return beside(path)
 
 
 class Model:
@@ -144,21 +111,22 @@ class Model:
         self.backend = backend
         self.engine = engine
         self.choice = choice
-        self._input = bundle.manifest.inputs[0]
-        self._spec = input_specs(bundle.manifest)[0]
-        self.preparation = compile_steps(self._input.prepare)
+        self._intake = Intake(bundle.manifest, str(bundle.path))
+        self.preparation = self._intake.preparation
 
     def __call__(self, source: Any) -> Result:
         """Judges one study.
 
         Args:
-            source: what `edge_dx.sources.read` takes: a path, a DICOM data set, an array or a
-                `Study`.
+            source: for an image what `edge_dx.sources.read` takes: a path, a DICOM data set, an
+                array or a `Study`; for facts a dict from field to value; for an array input an
+                array or a `.npy` path. A model of several inputs takes a dict from input to
+                source, or the path of a case file (`.json`).
 
         Raises:
             NotFound: no such file.
             MissingExtra: the file's kind needs a package that is not installed.
-            TensorMismatch: an array that is no image.
+            TensorMismatch: an array that does not fit.
         """
         return self._judge([source])[0]
 
@@ -176,9 +144,13 @@ class Model:
 
     def run_case(self, source: Any) -> tuple[Result, dict[str, Array] | None]:
         """The result with the raw outputs behind it (None where none were computed)."""
-        case = self._prepared(source)
+        case = self._intake.take(source)
         outputs = self._infer([case])
         return self._result(case, outputs, 0), outputs
+
+    def feeds_of(self, source: Any) -> dict[str, Array]:
+        """The tensors that the engine is given for a study, without asking the gates."""
+        return self._intake.feeds(source)
 
     def close(self) -> None:
         """Lets go of the engine."""
@@ -201,8 +173,8 @@ class Model:
         return f"<Model {name}: {self.variant.name} on {self.engine}; {signed}>"
 
     def _judge(self, group: list[Any]) -> list[Result]:
-        cases = [self._prepared(source) for source in group]
-        ready = [case for case in cases if case.tensor is not None]
+        cases = [self._intake.take(source) for source in group]
+        ready = [case for case in cases if case.feeds]
         if self.variant.batch == "any":
             outputs = self._infer(ready)
             where = {id(case): (outputs, i) for i, case in enumerate(ready)}
@@ -210,105 +182,91 @@ class Model:
             where = {id(case): (self._infer([case]), 0) for case in ready}
         return [self._result(case, *where.get(id(case), (None, 0))) for case in cases]
 
-    def _prepared(self, source: Any) -> _Case:
-        """Reads, gates and prepares; a declined case has a status and no tensor."""
-        case = _Case(source, time.perf_counter_ns())
-        limits = self.bundle.manifest.eligibility
-        mark = case.started
-        try:
-            study = sources.read(source)
-            case.study = study
-            case.reasons = gate.check_header(study, limits)
-            if not case.reasons:
-                pixels = study.pixels
-                mark = _lap(case, "read", mark)
-                case.reasons = gate.check_pixels(pixels, limits)
-                if not case.reasons:
-                    tensor = to_tensor(self.preparation(pixels))
-                    problem = self._spec.problem(tensor)
-                    if problem:  # before a batch is put together of tensors that do not fit
-                        raise TensorMismatch(f"{self.bundle.path}: the prepared image {problem}")
-                    case.reasons = gate.check_prepared(tensor, limits)
-                    case.tensor = None if case.reasons else tensor
-                _lap(case, "prepare", mark)
-            else:
-                _lap(case, "read", mark)
-            if case.reasons:
-                case.status = Status.NOT_ANALYSED
-        except InputError as error:
-            reason = Reason(error.reason)
-            broken = reason is Reason.UNREADABLE
-            case.status = Status.FAILED if broken else Status.NOT_ANALYSED
-            case.reasons = (Why(reason, str(error)),)
-            _lap(case, "read", mark)
-        return case
-
-    def _infer(self, cases: list[_Case]) -> dict[str, Array] | None:
-        tensors = [case.tensor for case in cases if case.tensor is not None]
-        if not tensors:
+    def _infer(self, cases: list[Taken]) -> dict[str, Array] | None:
+        ready = [case for case in cases if case.feeds]
+        if not ready:
             return None
         mark = time.perf_counter_ns()
-        feed = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
+        feeds = ready[0].feeds
+        if len(ready) > 1:
+            feeds = {name: np.concatenate([case.feeds[name] for case in ready]) for name in feeds}
         try:
-            return self.backend.run({self._input.name: feed})
+            return self.backend.run(feeds)
         except EngineError as error:
-            for case in cases:
+            for case in ready:
                 case.status = Status.FAILED
                 case.reasons = (Why(Reason.ENGINE, str(error)),)
             return None
         finally:
-            share = (time.perf_counter_ns() - mark) / 1e6 / len(tensors)
-            for case in cases:
+            share = (time.perf_counter_ns() - mark) / 1e6 / len(ready)
+            for case in ready:
                 case.took["infer"] = share
 
-    def _result(self, case: _Case, outputs: dict[str, Array] | None, sample: int) -> Result:
+    def _result(self, case: Taken, outputs: dict[str, Array] | None, sample: int) -> Result:
         mark = time.perf_counter_ns()
-        manifest, variant = self.bundle.manifest, self.variant
-        status, reasons = case.status, case.reasons
-        lead, heat = None, None
-        found: tuple[Finding, ...] = ()
-        chances: dict[str, float] = {}
-        if outputs is not None:
-            problem = interpret.integrity_problem(manifest, outputs, sample)
-            if problem:
-                status, reasons = Status.FAILED, (problem,)
-            else:
-                found = interpret.findings(manifest, variant, outputs, sample)
-                lead = interpret.leading(found)
-                status = lead.status
-                chances = self._probabilities(outputs, sample)
-                if status is not Status.NEGATIVE:
-                    heat = self._heat_map(lead.label, outputs, sample)
-                if status is Status.INDETERMINATE:
-                    low, high = lead.operating_point.band
-                    told = f"{lead.score:.4f} lies within the numerical error of this variant "
-                    reasons = (Why(Reason.NEAR_THRESHOLD, f"{told}({low:.4f} to {high:.4f})"),)
+        manifest = self.bundle.manifest
+        answer = (
+            _Answer(case.status, case.reasons)
+            if outputs is None
+            else self._answer(case, outputs, sample)
+        )
+        reasons = answer.reasons
         if self.engine == "pretend":
             why = Why(Reason.PRETEND_ENGINE, "made up by the shipped fake; means nothing")
             reasons = (*reasons, why)
-        assert status is not None, "a case without outputs was declined or failed"
-        study = case.study
-        path = study.path if study else case.source
+        assert answer.status is not None, "a case without outputs was declined or failed"
+        study, path, lead = case.study, case.path, answer.lead
         done = time.perf_counter_ns()
         case.took["interpret"] = (done - mark) / 1e6
         return Result(
-            status=status,
-            label=lead.label if lead else None,
-            score=lead.score if lead else None,
+            status=answer.status,
+            label=lead.label if lead else answer.likeliest[0] if answer.likeliest else None,
+            score=lead.score if lead else answer.likeliest[1] if answer.likeliest else None,
             operating_point=lead.operating_point if lead else None,
-            findings=found,
-            probabilities=chances,
+            findings=answer.findings,
+            probabilities=answer.probabilities,
             reasons=reasons,
-            heat_map=heat,
+            heat_map=answer.heat_map,
             assumed=study.assumed if study else (),
-            file=str(path) if isinstance(path, (str, Path)) else None,
+            file=str(path) if path is not None else None,
             bundle=f"{manifest.name} {manifest.version}",
             bundle_digest=self.bundle.digest,
-            variant=variant.name,
+            variant=self.variant.name,
             engine=self.engine,
             signer=self.bundle.signer,
             input_digest=study.digest if study else None,
             timing_ms=TimingMs(**case.took, total=(done - case.started) / 1e6),
+            masks=answer.masks,
+            values=answer.values,
+            engine_digest=self.backend.built,
+        )
+
+    def _answer(self, case: Taken, outputs: dict[str, Array], sample: int) -> _Answer:
+        """What the outputs say, if they can be right at all."""
+        manifest, variant = self.bundle.manifest, self.variant
+        problem = interpret.integrity_problem(manifest, variant, outputs, sample)
+        if problem:
+            return _Answer(Status.FAILED, (problem,))
+        found = interpret.findings(manifest, variant, outputs, sample, case.feeds)
+        lead = interpret.leading(found) if found else None
+        status = lead.status if lead else Status.MEASURED
+        heat, reasons = None, case.reasons
+        if lead and status is not Status.NEGATIVE:
+            heat = self._heat_map(lead.label, outputs, sample)
+        if lead and status is Status.INDETERMINATE:
+            low, high = lead.operating_point.band
+            told = f"{lead.score:.4f} lies within the numerical error of this variant "
+            reasons = (Why(Reason.NEAR_THRESHOLD, f"{told}({low:.4f} to {high:.4f})"),)
+        return _Answer(
+            status,
+            reasons,
+            lead=lead,
+            likeliest=None if lead else interpret.likeliest(manifest, outputs, sample),
+            findings=found,
+            probabilities=self._probabilities(outputs, sample),
+            heat_map=heat,
+            masks=interpret.masks(manifest, variant, outputs, sample),
+            values=interpret.values(manifest, outputs, sample),
         )
 
     def _probabilities(self, outputs: dict[str, Array], sample: int) -> dict[str, float]:
@@ -331,7 +289,16 @@ class Model:
         return None
 
 
-def _lap(case: _Case, stage: str, since: int) -> int:
-    now = time.perf_counter_ns()
-    case.took[stage] = (now - since) / 1e6
-    return now
+@dataclass(frozen=True)
+class _Answer:
+    """What one study's outputs say."""
+
+    status: Status | None
+    reasons: tuple[Why, ...]
+    lead: Finding | None = None
+    likeliest: tuple[str, float] | None = None
+    findings: tuple[Finding, ...] = ()
+    probabilities: dict[str, float] = field(default_factory=dict)
+    heat_map: HeatMapImage | None = None
+    masks: tuple[MaskImage, ...] = ()
+    values: tuple[Value, ...] = ()

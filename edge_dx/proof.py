@@ -16,16 +16,17 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_dx import device, sources
+from edge_dx import device, sources, vector
 from edge_dx.backends import engine_state
 from edge_dx.bundle import Bundle
 from edge_dx.errors import BundleFormatError, ProofFailed
-from edge_dx.manifest import GoldenCase
+from edge_dx.manifest import AnyInput, GoldenCase, ImageInput, VectorInput
 from edge_dx.result import Status
+from edge_dx.sources import arrays as npy
 from edge_dx.tensors import Array
 
 if TYPE_CHECKING:
@@ -143,8 +144,7 @@ def golden_arrays(bundle: Bundle) -> dict[str, Array]:
                 if not info.filename.endswith(".npy") or info.filename in seen:
                     raise ValueError(f"a member {info.filename!r}")
                 seen.add(info.filename)
-                data = io.BytesIO(archive.read(info))
-                arrays[info.filename.removesuffix(".npy")] = _plain_array(data, info.file_size)
+                arrays[info.filename.removesuffix(".npy")] = npy.parse(archive.read(info))
     except Exception as error:  # zipfile and numpy raise whatever the damage leads them to
         raise BundleFormatError(
             f"{bundle.path}: {GOLDEN} cannot be read ({error}); export the bundle again", GOLDEN
@@ -152,27 +152,15 @@ def golden_arrays(bundle: Bundle) -> dict[str, Array]:
     return arrays
 
 
-def _plain_array(data: io.BytesIO, size: int) -> Array:
-    """Reads one `.npy`; the header must account for exactly the bytes that are there."""
-    version = np.lib.format.read_magic(data)
-    if version != (1, 0):
-        raise ValueError(f"array format {version}")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(data)
-    expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if dtype.kind not in "uif" or not dtype.isnative:
-        raise ValueError(f"an array of type {dtype}")
-    if fortran or expected != size - data.tell():
-        raise ValueError("an array's header does not fit its bytes")
-    return np.frombuffer(data.getbuffer(), dtype, offset=data.tell()).reshape(shape)
-
-
 def _run(model: Model, case: GoldenCase, arrays: dict[str, Array]) -> CaseProof:
     wanted = case.status[model.variant.name]
-    raw = arrays.get(f"raw/{case.name}")
-    if raw is None:
-        return CaseProof(case.name, False, {}, "", f"raw/{case.name} is not in {GOLDEN}")
-    study = sources.from_array(raw, modality=case.modality, photometric=case.photometric)
-    result, outputs = model.run_case(study)
+    inputs = model.bundle.manifest.inputs
+    keys = [f"raw/{case.name}" + (f"/{i.name}" if len(inputs) > 1 else "") for i in inputs]
+    for key in keys:
+        if key not in arrays:
+            return CaseProof(case.name, False, {}, "", f"{key} is not in {GOLDEN}")
+    given = {i.name: _source(i, arrays[key], case) for i, key in zip(inputs, keys, strict=True)}
+    result, outputs = model.run_case(given if len(inputs) > 1 else given[inputs[0].name])
     problems = []
     if result.status.value != wanted:
         told = "; ".join(why.detail for why in result.reasons)
@@ -197,6 +185,13 @@ def _run(model: Model, case: GoldenCase, arrays: dict[str, Array]) -> CaseProof:
     return CaseProof(case.name, problem is None, differences, result.status.value, problem)
 
 
+def _source(item: AnyInput, raw: Array, case: GoldenCase) -> Any:
+    """What a caller would hold in place of these raw values."""
+    if isinstance(item, ImageInput):
+        return sources.from_array(raw, modality=case.modality, photometric=case.photometric)
+    return vector.from_numbers(item, raw) if isinstance(item, VectorInput) else raw
+
+
 def _key(model: Model) -> str:
     """Names everything that a proof depends on."""
     import cv2
@@ -207,6 +202,6 @@ def _key(model: Model) -> str:
     parts = (
         model.bundle.digest, model.variant.name, manifest.members[model.variant.file].sha256,
         model.engine, engine_state(model.engine)[1], np.__version__, cv2.__version__, __version__,
-        device.fingerprint(),
+        device.fingerprint(), model.backend.built or "",
     )  # fmt: skip
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

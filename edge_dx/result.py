@@ -19,11 +19,12 @@ from edge_dx.manifest import OperatingPoint
 
 
 class Status(str, Enum):
-    """The five answers there are."""
+    """The six answers there are. `measured`: a value without a threshold that judges it."""
 
     POSITIVE = "positive"
     NEGATIVE = "negative"
     INDETERMINATE = "indeterminate"
+    MEASURED = "measured"
     NOT_ANALYSED = "not_analysed"
     FAILED = "failed"
 
@@ -52,6 +53,9 @@ class Reason(str, Enum):
     INVERTED = "inverted"
     UNLIKE_TRAINING = "unlike_training"
     NEAR_THRESHOLD = "near_threshold"
+    MISSING_INPUT = "missing_input"
+    UNKNOWN_INPUT = "unknown_input"
+    OUT_OF_RANGE = "out_of_range"
     UNREADABLE = "unreadable"
     MODEL_INTEGRITY = "model_integrity"
     ENGINE = "engine"
@@ -97,6 +101,40 @@ class HeatMapImage:
 
 
 @dataclass(frozen=True)
+class MaskImage:
+    """Where a label lies.
+
+    Attributes:
+        label: what was looked for.
+        values: (height, width) bool grid over the prepared image, read-only.
+        share: of the grid that belongs to the label.
+        threshold: probability at which a cell does; None where the likeliest label wins.
+    """
+
+    label: str
+    values: NDArray[np.bool_] = field(repr=False)
+    share: float
+    threshold: float | None
+
+    def runs(self) -> list[int]:
+        """Run lengths of the grid row by row, beginning with cells that do not belong."""
+        flat = np.concatenate([[False], self.values.ravel(), [not self.values.ravel()[-1]]])
+        ends = np.flatnonzero(flat[1:] != flat[:-1])
+        starts = np.concatenate([[0], ends[:-1]])
+        lengths: list[int] = (ends - starts).tolist()
+        return lengths
+
+
+@dataclass(frozen=True)
+class Value:
+    """A measured quantity in its unit."""
+
+    name: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True)
 class TimingMs:
     """Milliseconds of a monotonic clock. `total` is from the call to the result."""
 
@@ -126,6 +164,10 @@ class Result:
             bundle is unsigned.
         input_digest: SHA-256 of the file's bytes, or of the array.
         timing_ms: where the time went.
+        masks: where each label of a mask output lies.
+        values: the quantities of a values output.
+        engine_digest: SHA-256 of the engine that was compiled on this device, or None where the
+            engine reads the bundle's file as it is.
     """
 
     status: Status
@@ -145,6 +187,9 @@ class Result:
     signer: str | None
     input_digest: str | None
     timing_ms: TimingMs
+    masks: tuple[MaskImage, ...] = ()
+    values: tuple[Value, ...] = ()
+    engine_digest: str | None = None
 
     @property
     def threshold(self) -> float | None:
@@ -152,7 +197,11 @@ class Result:
         return self.operating_point.threshold if self.operating_point else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; the heat map as a grid with its scale."""
+        """Plain values for JSON.
+
+        The heat map stands as a grid with its scale; a mask as run lengths, row by row, beginning
+        with the cells that do not belong to the label.
+        """
         point = self.operating_point
         heat = self.heat_map
         return {
@@ -177,10 +226,17 @@ class Result:
                 "label": heat.label, "scale": list(heat.scale),
                 "values": np.round(heat.values.astype(np.float64), 5).tolist(),
             },
+            "masks": [
+                {"label": m.label, "shape": list(m.values.shape), "share": round(m.share, 6),
+                 "threshold": m.threshold, "runs": m.runs()}
+                for m in self.masks
+            ],
+            "values": [{"name": v.name, "value": v.value, "unit": v.unit} for v in self.values],
             "assumed": list(self.assumed),
             "bundle": self.bundle,
             "bundle_digest": self.bundle_digest,
             "signature": self.signer or "unsigned",
+            "engine_digest": self.engine_digest,
             "input_digest": self.input_digest,
             "timing_ms": {
                 name: round(getattr(self.timing_ms, name), 3)
@@ -199,6 +255,10 @@ class Result:
                 f"{self.label} {self.score:.3f} (threshold {self.operating_point.threshold:.3f}, "
                 f"{self.operating_point.name})"
             )
+        elif self.score is not None:
+            told.append(f"{self.label} {self.score:.3f}")
+        told += [f"{v.name} {v.value:.4g} {v.unit}".rstrip() for v in self.values]
+        told += [f"{m.label} on {m.share:.1%} of the image" for m in self.masks]
         told += [f"{why.code.value}: {why.detail}" for why in self.reasons]
         told.append(f"{self.bundle}/{self.variant} on {self.engine}")
         told.append(f"signed by {self.signer}" if self.signer else "UNSIGNED bundle")

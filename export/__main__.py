@@ -1,6 +1,7 @@
 """The `edge-dx-export` command.
 
     edge-dx-export recipe.toml -o model.edx [--key FILE] [--data DIR] [--write-evidence]
+                   [--variants A,B] [--drop-failed] [--report DIR]
     edge-dx-export keygen NAME [--out DIR]
     edge-dx-export sign bundle.edx --key FILE
 
@@ -51,18 +52,35 @@ def _export(given: list[str]) -> int:
         action="store_true",
         help="measure everything anew and store it beside the recipe (needs the data sets)",
     )
+    parser.add_argument(
+        "--variants", metavar="A,B", help="export these of the recipe's variants alone"
+    )
+    parser.add_argument(
+        "--drop-failed",
+        action="store_true",
+        help="pack the other variants where one fails a gate (none is packed without)",
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write report.html and report.json there"
+    )
     options = parser.parse_args(given)
     key = _private_key(options.key) if options.key else None
 
-    from export.pipeline import export, say_on_stderr  # torch takes seconds to import
+    from export.pipeline import Options, export, say_on_stderr  # torch takes seconds to import
     from export.recipe import read_recipe
 
+    wanted = options.variants.split(",") if options.variants is not None else None
     bundle = export(
         read_recipe(options.recipe),
         options.output,
-        data_root=options.data,
-        private_key_pem=key,
-        keep_evidence=options.write_evidence,
+        Options(
+            data_root=options.data,
+            private_key_pem=key,
+            keep_evidence=options.write_evidence,
+            variants=tuple(name.strip() for name in wanted) if wanted is not None else None,
+            drop_failed=options.drop_failed,
+            report=options.report,
+        ),
     )
     signed = f"signed with {options.key}" if key else "UNSIGNED (give --key, or sign it later)"
     say_on_stderr(

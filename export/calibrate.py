@@ -1,17 +1,21 @@
-"""Activation ranges: what each tensor of the graph reaches on real studies.
+"""Activation ranges: what each tensor of a graph reaches on real studies.
 
-onnxruntime's calibrators compute them from images that the device's own preparation made. They
-are values of their own here, so that they can be stored with what they depend on and a fresh
+The graph, ONNX or TFLite, runs on what the device's own preparation made of the calibration set,
+and every activation is observed once; each method then takes its range from the same statistics.
+The histograms, percentiles and the entropy search are onnxruntime's, for both formats:
+ai-edge-quantizer's own calibrator keeps a moving average of minimum and maximum, which starts at
+the first study and cut the logits of `chest-tb` off at zero.
+
+Ranges are values of their own, so that they can be stored with what they depend on and a fresh
 clone without the data set quantizes to the same bytes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,90 +23,108 @@ import numpy as np
 from edge_dx.manifest import Part, Sha256
 from export.vocabulary import QuantizationPart
 
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
 _CHUNK = 8
-"""Images per collection: histogram calibrators hold all activations of a chunk in memory."""
+"""Studies whose activations are held at once."""
+_BINS = 2048
+_LEVELS = 128
+"""Of the entropy search: TensorRT's own figures."""
 
 
 class Ranges(Part, frozen=True, kw_only=True):
     """Activation ranges with all that they depend on.
 
     Attributes:
-        graph_sha256: of the fp32 file.
-        images_sha256: of the prepared images' bytes, in their order.
+        graph_sha256: of the float file.
+        feeds_sha256: of the prepared inputs' bytes, in their order.
         method: how they were chosen, with its parameter.
         ranges: tensor → (lowest, highest).
     """
 
     graph_sha256: Sha256
-    images_sha256: Sha256
+    feeds_sha256: Sha256
     method: str
     ranges: dict[str, tuple[float, float]]
 
-    def fit(self, graph_sha256: str, images_sha256: str | None, method: str) -> bool:
-        """Whether they belong to this graph, images (None: absent, not asked) and method."""
-        same_data = images_sha256 in (None, self.images_sha256)
-        return self.graph_sha256 == graph_sha256 and same_data and self.method == method
+    def fit(self, graph_sha256: str, feeds_sha256: str | None) -> bool:
+        """Whether they belong to this graph and these inputs (None: absent, not asked)."""
+        return self.graph_sha256 == graph_sha256 and feeds_sha256 in (None, self.feeds_sha256)
 
 
-def method_name(part: QuantizationPart) -> str:
-    """The method with its parameter, as a key."""
-    return f"percentile {part.percentile}" if part.method == "percentile" else part.method
+def methods(part: QuantizationPart) -> tuple[str, ...]:
+    """The recipe's methods, each with its parameter: `minmax`, `entropy`, `percentile 99.99`."""
+    found: list[str] = []
+    for method in part.methods:
+        if method == "percentile":
+            found += [f"percentile {value:g}" for value in part.percentiles]
+        else:
+            found.append(method)
+    return tuple(found)
 
 
-def calibrate(
-    graph_sha256: str,
-    graph: bytes,
-    tensor_ops: tuple[str, ...],
-    input_name: str,
-    images: np.ndarray[Any, Any],
-    images_sha256: str,
-    part: QuantizationPart,
-) -> Ranges:
-    """Runs prepared images `(N, C, H, W)` uint8 through the graph and collects ranges.
+def feeds_digest(feeds: Arrays) -> str:
+    """SHA-256 over names, shapes and bytes of prepared inputs."""
+    digest = hashlib.sha256()
+    for name, array in sorted(feeds.items()):
+        digest.update(f"{name}{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+class Observed:
+    """What was seen of each activation: extremes and two histograms.
 
     Args:
-        graph_sha256: names the fp32 file that the preprocessed graph came from.
-        graph: the preprocessed graph.
-        tensor_ops: operators whose inputs and outputs get a range.
-        input_name: the graph's input.
-        images: what the device's preparation gives for the calibration set.
-        images_sha256: of those images' bytes.
-        part: the method.
+        graph_sha256: names the float file that was observed.
+        feeds_sha256: names what it was observed on.
+        streams: for each study, tensor → its values.
     """
-    from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 
-    method = {
-        "minmax": CalibrationMethod.MinMax,
-        "percentile": CalibrationMethod.Percentile,
-        "entropy": CalibrationMethod.Entropy,
-    }[part.method]
-    options: dict[str, Any] = {"symmetric": False}
-    if part.method == "percentile":
-        options["percentile"] = part.percentile
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "graph.onnx"
-        path.write_bytes(graph)
-        calibrator = create_calibrator(
-            path,
-            tensor_ops,
-            augmented_model_path=str(Path(directory) / "augmented.onnx"),
-            calibrate_method=method,
-            extra_options=options,
+    def __init__(self, graph_sha256: str, feeds_sha256: str, streams: Iterable[Arrays]) -> None:
+        self.graph_sha256 = graph_sha256
+        self.feeds_sha256 = feeds_sha256
+        self._extremes: dict[str, tuple[float, float]] = {}
+        self._fine = _collector()
+        chunk: dict[str, list[np.ndarray[Any, Any]]] = {}
+        for number, tensors in enumerate(streams, 1):
+            for name, values in tensors.items():
+                low, high = self._extremes.get(name, (np.inf, -np.inf))
+                self._extremes[name] = (
+                    min(low, float(values.min())),
+                    max(high, float(values.max())),
+                )
+                chunk.setdefault(name, []).append(values)
+            if number % _CHUNK == 0:
+                self._add(chunk)
+        self._add(chunk)
+
+    def ranges(self, method: str) -> Ranges:
+        """The range of every tensor by a method as `methods` spells it."""
+        kind, _, parameter = method.partition(" ")
+        if kind == "minmax":
+            found = dict(self._extremes)
+        else:
+            self._fine.method = kind
+            self._fine.percentile = float(parameter or 100)
+            with contextlib.redirect_stdout(io.StringIO()):  # the collector chats
+                computed = self._fine.compute_collection_result()
+            found = {
+                name: (float(np.asarray(low)), float(np.asarray(high)))
+                for name, (low, high, *_) in computed.items()
+            }
+        return Ranges(
+            graph_sha256=self.graph_sha256,
+            feeds_sha256=self.feeds_sha256,
+            method=method,
+            ranges=dict(sorted(found.items())),
         )
-        with contextlib.redirect_stdout(io.StringIO()):  # histogram calibrators chat
-            for start in range(0, len(images), _CHUNK):
-                calibrator.collect_data(_Reader(input_name, images[start : start + _CHUNK]))
-            found = calibrator.compute_data()
-    ranges = {}
-    for name, data in found.items():
-        low, high = data.range_value
-        ranges[name] = (float(np.asarray(low).reshape(())), float(np.asarray(high).reshape(())))
-    return Ranges(
-        graph_sha256=graph_sha256,
-        images_sha256=images_sha256,
-        method=method_name(part),
-        ranges=dict(sorted(ranges.items())),
-    )
+
+    def _add(self, chunk: dict[str, list[np.ndarray[Any, Any]]]) -> None:
+        if chunk:
+            with contextlib.redirect_stdout(io.StringIO()):
+                self._fine.collect(dict(chunk))
+            chunk.clear()
 
 
 def tensors_data(ranges: Mapping[str, tuple[float, float]]) -> Any:
@@ -116,20 +138,14 @@ def tensors_data(ranges: Mapping[str, tuple[float, float]]) -> Any:
     return TensorsData(CalibrationMethod.MinMax, pairs)
 
 
-class _Reader:
-    """Feeds images one at a time, in the shape of onnxruntime's `CalibrationDataReader`."""
+def _collector() -> Any:
+    from onnxruntime.quantization.calibrate import HistogramCollector
 
-    def __init__(self, name: str, images: np.ndarray[Any, Any]) -> None:
-        self._name = name
-        self._images = images
-        self._next = 0
-
-    def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
-        if self._next == len(self._images):
-            return None
-        image = self._images[self._next : self._next + 1]
-        self._next += 1
-        return {self._name: image}
-
-    def __len__(self) -> int:
-        return len(self._images)
+    return HistogramCollector(
+        method="percentile",
+        symmetric=False,
+        num_bins=_BINS,
+        num_quantized_bins=_LEVELS,
+        percentile=100.0,
+        scenario="same",
+    )

@@ -13,7 +13,7 @@ from export.recipe import Recipe
 
 
 def card_json(
-    recipe: Recipe, manifest: Manifest, files: Mapping[str, bytes], training_files: Sequence[str]
+    recipe: Recipe, manifest: Manifest, sizes: Mapping[str, int], training_files: Sequence[str]
 ) -> bytes:
     """The card for programs.
 
@@ -23,7 +23,7 @@ def card_json(
     told = recipe.told
     variants = {
         v.name: {
-            "bytes": len(files[v.name]),
+            "bytes": sizes[v.name],
             "operating_points": msgspec.to_builtins(v.operating_points),
             "fidelity": msgspec.to_builtins(v.fidelity),
         }
@@ -49,7 +49,7 @@ def card_json(
     return json.dumps(card, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-def card_markdown(recipe: Recipe, manifest: Manifest, files: Mapping[str, bytes]) -> bytes:
+def card_markdown(recipe: Recipe, manifest: Manifest, sizes: Mapping[str, int]) -> bytes:
     """The card for people."""
     told = recipe.told.card
     lines = [f"# {manifest.title}", "", f"`{manifest.name}` {manifest.version}"]
@@ -71,7 +71,7 @@ def card_markdown(recipe: Recipe, manifest: Manifest, files: Mapping[str, bytes]
         "sensitivity and specificity are somewhat flattered; the AUC is not affected by that."
     )
     for variant in manifest.variants:
-        lines += _variant(variant, len(files[variant.name]))
+        lines += _variant(variant, sizes[variant.name])
     for title, text in (
         ("Limits", told.limits),
         ("Licence", manifest.licence),
@@ -86,24 +86,41 @@ def _section(title: str, text: str) -> list[str]:
 
 
 def _variant(variant: Variant, size: int) -> list[str]:
+    lines = ["", f"### {variant.name}", "", f"- file: {size / 1e3:.0f} kB"]
+    if variant.quantization:
+        made = "; ".join(f"{k}: {v}" for k, v in variant.quantization.items() if "sha256" not in k)
+        lines.append(f"- made: {made}")
+    if variant.runs_on:
+        lines.append(f"- for processors with {' or '.join(variant.runs_on)}")
     told = variant.fidelity
-    lines = [
-        "",
-        f"### {variant.name}",
-        "",
-        f"- file: {size / 1e3:.0f} kB; {told.latency_p50_ms:.2f} ms median, "
-        f"{told.latency_p90_ms:.2f} ms 90th percentile per image ({told.machine})"
-        if told.latency_p50_ms is not None and told.latency_p90_ms is not None
-        else f"- file: {size / 1e3:.0f} kB",
-        f"- against {told.reference}, on {told.compared_on}: largest difference of a probability "
-        f"{told.max_score_error:.2g}, {told.decision_flips} of {told.n} decisions changed",
-    ]
+    if told is None:
+        return [*lines, "- nothing was measured"]
+    for engine, found in told.engines.items():
+        lines.append(
+            f"- on {engine} {found.version}: {found.latency_p50_ms:.2f} ms median, "
+            f"{found.latency_p90_ms:.2f} ms 90th percentile per study ({told.machine}); "
+            f"{found.decision_flips} of {told.n} decisions differ from the module's"
+        )
+    lines.append(
+        f"- against {told.reference}, on {told.compared_on}: largest difference of an answer "
+        f"{told.max_score_error:.2g}, {told.decision_flips} of {told.n} decisions changed"
+    )
+    if told.auc_difference is not None:
+        off = told.auc_difference
+        lines.append(
+            f"- AUC minus the module's: {off.value:+.4f} ({off.low:+.4f} to {off.high:+.4f})"
+        )
+    if told.heat_map_agreement is not None:
+        alike = told.heat_map_agreement
+        lines.append(f"- heat maps correlate {_told(alike)} with the module's")
     for point in variant.operating_points:
         lines.append(
             f"- operating point `{point.name}` ({point.label}, {point.criterion}): threshold "
             f"{point.threshold:.4f}, indeterminate from {point.band[0]:.4f} to "
             f"{point.band[1]:.4f}"
         )
+    if told.auc is None:
+        return lines
     rows: list[tuple[Any, ...]] = [("all", told.auc, *_sens_spec(variant))]
     rows += [
         (f"{g.name} ({g.positives} + / {g.negatives} −)", g.auc, g.sensitivity, g.specificity)

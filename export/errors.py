@@ -10,7 +10,8 @@ ExportError
 ├── GraphError          the exported graph is not what a device can run
 ├── ParityFailed        the exported graph computes something else than the module
 ├── EvidenceMismatch    stored figures belong to other bytes than those just exported
-└── BudgetExceeded      a variant is larger than the recipe allows
+├── GateFailed          a variant is not good enough to be packed
+└── PackError           a finished model file or its manifest cannot be packed
 """
 
 from __future__ import annotations
@@ -58,5 +59,19 @@ class EvidenceMismatch(ExportError):
     """Stored figures belong to other bytes, or to another contract, than those just exported."""
 
 
-class BudgetExceeded(ExportError):
-    """A variant is larger than the recipe allows."""
+class GateFailed(ExportError):
+    """A variant is not good enough to be packed.
+
+    Attributes:
+        variant: its name.
+        gate: which gate it failed.
+    """
+
+    def __init__(self, message: str, variant: str, gate: str) -> None:
+        super().__init__(message)
+        self.variant = variant
+        self.gate = gate
+
+
+class PackError(ExportError):
+    """A finished model file, or the manifest that goes with it, cannot be packed."""

@@ -22,6 +22,15 @@ from export.calibrate import Ranges
 from export.errors import EvidenceMismatch
 from export.measure import Figures, HeatMapFigures
 from export.recipe import Recipe
+from export.report.record import Report
+from export.scheme import Scheme
+
+
+class Stored(Part, frozen=True, kw_only=True):
+    """How an int8 variant was made: enough to make the same bytes again."""
+
+    scheme: Scheme
+    ranges: Ranges
 
 
 class Evidence(Part, frozen=True, kw_only=True):
@@ -29,28 +38,31 @@ class Evidence(Part, frozen=True, kw_only=True):
 
     Attributes:
         contract_sha256: of all in the recipe that the figures depend on beside the files' bytes:
-            preparation, outputs, rules, selection of the sets, method of calibration.
-        ranges: activation ranges of the int8 variant.
+            preparation, outputs, rules, gates, selection of the sets, what could be chosen.
+        made: variant → how it was quantized.
         likeness: template of the gate, from the calibration films.
+        variants: variant → what was measured on its bytes.
+        report: the record of decisions and gates.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: str
     contract_sha256: Sha256
     calibration: DataSet | None
     validation: DataSet
-    ranges: Ranges | None
+    made: dict[str, Stored]
     likeness: tuple[float, ...] | None
     heat_maps: dict[str, HeatMapFigures]
     variants: dict[str, Figures]
     tools: dict[str, str]
+    report: Report
 
 
 def contract_digest(recipe: Recipe) -> str:
     """SHA-256 of what the figures depend on beside the exported files' bytes."""
     told = recipe.told
-    parts = (told.input, told.outputs, told.operating_points, told.quantization, told.data,
-             told.eligibility.likeness)  # fmt: skip
+    parts = (told.all_inputs, told.outputs, told.operating_points, told.quantization, told.gates,
+             told.data, told.eligibility.likeness)  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,23 @@ import numpy as np
 from edge_dx import sources
 from edge_dx.backends import open_backend
 from edge_dx.bundle import Bundle
-from edge_dx.image import to_tensor
 from edge_dx.interpret import probabilities, status_of
-from edge_dx.manifest import GoldenCase, Manifest, Scores, Variant
+from edge_dx.manifest import (
+    AnyInput,
+    ArrayInput,
+    GoldenCase,
+    ImageInput,
+    Manifest,
+    Scores,
+    Variant,
+    VectorField,
+    VectorInput,
+)
 from edge_dx.model import Model
 from edge_dx.result import Result, Status
 from export.errors import GraphError, ParityFailed, RecipeError
 from export.recipe import Recipe
-from export.running import ENGINE, Arrays
+from export.running import Arrays, Made
 from export.tolerance import as_written
 from export.vocabulary import GoldenPart
 
@@ -38,16 +47,18 @@ _DEFAULTS = (
 )
 """Where the recipe gives none. One that lies too near to a threshold is left out."""
 
+Raw = dict[str, np.ndarray[Any, Any]]
+
 
 def golden(
-    recipe: Recipe, manifest: Manifest, files: Mapping[str, bytes]
+    recipe: Recipe, manifest: Manifest, files: Mapping[str, Made]
 ) -> tuple[tuple[GoldenCase, ...], bytes]:
     """Runs the recipe's golden cases through every variant.
 
     Args:
         recipe: lists the cases.
         manifest: complete but for its golden cases and members.
-        files: variant → bytes of the file.
+        files: variant → the file.
 
     Returns:
         The manifest's cases and the bytes of `golden.npz`.
@@ -58,26 +69,24 @@ def golden(
         GraphError: the runtime itself declared a case failed.
         ParityFailed: this workstation's int8 kernels cannot be trusted.
     """
-    models = [_model(manifest, variant, files[variant.name]) for variant in manifest.variants]
+    models = [_model(manifest, files[variant.name]) for variant in manifest.variants]
     given = bool(recipe.told.golden)
     cases: list[GoldenCase] = []
     arrays: Arrays = {}
     for part in recipe.told.golden or _DEFAULTS:
-        raw = draw(part, recipe)
-        study = sources.from_array(raw, modality=part.modality, photometric=part.photometric)
+        source, raw = case_of(part, recipe, manifest.inputs)
         status: dict[str, Any] = {}
         reasons: dict[str, tuple[str, ...]] = {}
         outputs: Arrays = {}
         problem = None
         for model in models:
-            result, found = model.run_case(study)
+            result, found = model.run_case(source)
             if result.status is Status.FAILED:
                 why = "; ".join(reason.detail for reason in result.reasons)
                 raise GraphError(f"golden case {part.name}: {model.variant.name} failed ({why})")
             problem = problem or _shaky(manifest, model.variant, result, found)
             if found is not None and model.variant.precision == "int8":
-                tensor = to_tensor(model.preparation(study.pixels))
-                _check_kernels(model.variant, files[model.variant.name], tensor, found)
+                _check_kernels(model, files[model.variant.name], source, found)
             status[model.variant.name] = result.status.value
             reasons[model.variant.name] = tuple(r.code.value for r in result.reasons)
             for name, values in (found or {}).items():
@@ -94,7 +103,7 @@ def golden(
                 reasons=next(iter(reasons.values())) if declined else (),
             )
         )  # fmt: skip
-        arrays[f"raw/{part.name}"] = raw
+        arrays.update(raw)
         arrays.update(outputs)
     for model in models:
         model.close()
@@ -107,6 +116,48 @@ def golden(
             "use smaller pictures (side_px) or fewer"
         )
     return tuple(cases), packed
+
+
+def case_of(part: GoldenPart, recipe: Recipe, inputs: tuple[AnyInput, ...]) -> tuple[Any, Raw]:
+    """A case as the model takes it, and its raw arrays as `golden.npz` keeps them.
+
+    The recipe's case draws the image; facts and arrays beside it are drawn from its seed.
+    """
+    rng = np.random.default_rng(part.seed)
+    given: dict[str, Any] = {}
+    raw: Raw = {}
+    for item in inputs:
+        key = f"raw/{part.name}" if len(inputs) == 1 else f"raw/{part.name}/{item.name}"
+        if isinstance(item, ImageInput):
+            raw[key] = draw(part, recipe)
+            given[item.name] = sources.from_array(
+                raw[key], modality=part.modality, photometric=part.photometric
+            )
+        elif isinstance(item, VectorInput):
+            facts = {field.name: _fact(field, rng) for field in item.fields}
+            numbers = [
+                field.choices.get(str(v), v)
+                for field, v in zip(item.fields, facts.values(), strict=True)
+            ]
+            raw[key] = np.array(numbers, np.float64)
+            given[item.name] = facts
+        else:
+            raw[key] = _values(item, rng)
+            given[item.name] = raw[key]
+    return (next(iter(given.values())) if len(inputs) == 1 else given), raw
+
+
+def _fact(field: VectorField, rng: np.random.Generator) -> float | str:
+    if field.choices:
+        return sorted(field.choices)[int(rng.integers(len(field.choices)))]
+    return float(f"{rng.uniform(field.low, field.high):.6g}")
+
+
+def _values(item: ArrayInput, rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    if item.dtype == "float32":
+        return rng.normal(size=item.shape).astype(np.float32)
+    ends = np.iinfo(item.dtype)
+    return rng.integers(ends.min, ends.max + 1, item.shape).astype(item.dtype)
 
 
 def draw(part: GoldenPart, recipe: Recipe) -> np.ndarray[Any, Any]:
@@ -147,29 +198,29 @@ def npz(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def _check_kernels(
-    variant: Variant, payload: bytes, tensor: np.ndarray[Any, Any], found: Arrays
-) -> None:
+def _check_kernels(model: Model, made: Made, source: Any, found: Arrays) -> None:
     """Makes sure that this workstation itself does not saturate: its answers become the golden.
 
     Raises:
         ParityFailed: the integer kernels give something else than the graph as it is written.
     """
-    literal = as_written(payload, tuple(found), tensor)
-    for name, allowed in variant.tolerance.items():
+    inputs = model.bundle.manifest.inputs
+    literal = as_written(made, inputs, tuple(found), model.feeds_of(source))
+    for name, allowed in model.variant.tolerance.items():
         off = float(np.abs(literal[name] - found[name]).max())
         if not off <= allowed:
             raise ParityFailed(
-                f"variant {variant.name}: this processor's int8 kernels give {name} {off:.3g} away "
+                f"variant {made.name}: this processor's int8 kernels give {name} {off:.3g} away "
                 f"from what the file says (allowed {allowed:.3g}), as x86 without VNNI does; "
                 "export on another machine, or leave this variant out"
             )
 
 
-def _model(manifest: Manifest, variant: Variant, payload: bytes) -> Model:
-    backend = open_backend(ENGINE, manifest, variant, payload, 1)
+def _model(manifest: Manifest, made: Made) -> Model:
+    variant = manifest.variant(made.name)
+    backend = open_backend(made.engine, manifest, variant, made.payload, 1)
     bundle = Bundle(Path("(being exported)"), manifest, {}, "0" * 64, None)
-    return Model(bundle, variant, backend, ENGINE)
+    return Model(bundle, variant, backend, made.engine)
 
 
 def _shaky(
@@ -179,7 +230,9 @@ def _shaky(
     if found is None:
         return None
     for point in variant.operating_points:
-        output = _scores(manifest.outputs, point.output)
+        output = next(o for o in manifest.outputs if o.name == point.output)
+        if not isinstance(output, Scores):
+            continue  # a mask gives no status; a reconstruction's error moves smoothly
         column = output.labels.index(point.label)
         allowed = variant.tolerance[output.name]
         answers = {
@@ -200,12 +253,6 @@ def _moves(labels: int, column: int, by: float) -> list[np.ndarray[Any, Any]]:
     direction = np.full(labels, -by, np.float32)
     direction[column] = by
     return [np.zeros(labels, np.float32), direction, -direction]
-
-
-def _scores(outputs: Sequence[Any], name: str) -> Scores:
-    found = next(o for o in outputs if o.name == name)
-    assert isinstance(found, Scores), "the manifest's own check holds this"
-    return found
 
 
 def _pattern(part: GoldenPart) -> np.ndarray[Any, Any]:

@@ -104,6 +104,38 @@ def named_nodes(model: Any) -> Any:
     return model
 
 
+def front_nodes(model: Any) -> set[str]:
+    """Names of the nodes of the normalisation, between the input and the first other operator."""
+    graph = model.graph
+    weights = {tensor.name for tensor in graph.initializer}
+    kept: set[str] = set()
+    front = {
+        value.name
+        for value in graph.input
+        if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    }
+    for node in graph.node:
+        data = [name for name in node.input if name not in weights]
+        if node.op_type in ("Cast", "Sub", "Mul") and data and set(data) <= front:
+            kept.add(node.name)
+            front.update(node.output)
+    return kept
+
+
+def without_zero_points(model: Any) -> Any:
+    """The model with the zero points of its `DequantizeLinear`s left out where they are all 0.
+
+    That is what the operator takes them for by itself; one byte per channel adds up.
+    """
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and len(node.input) > 2:
+            zero = constants.get(node.input[2])
+            if zero is not None and not zero.any() and node.input[0] in constants:
+                del node.input[2:]
+    return model
+
+
 def constant(model: Any, name: str) -> np.ndarray[Any, Any] | None:
     """The value of an initializer, or None where no initializer has that name."""
     for tensor in model.graph.initializer:

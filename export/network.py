@@ -16,35 +16,71 @@ import torch
 from torch import nn
 
 from edge_dx.image import normalise_constants
-from edge_dx.steps import Normalise
+from edge_dx.manifest import ArrayInput, VectorInput
 from export.errors import FactoryError, WeightsMismatch
 from export.recipe import Recipe
+from export.vocabulary import InputPart
+
+AnyPart = InputPart | VectorInput | ArrayInput
+_TORCH = {"uint8": torch.uint8, "int8": torch.int8, "float32": torch.float32}
 
 
-class FromUint8(nn.Module):
-    """The recipe's `normalise` step in front of a float network: takes the uint8 image.
+class FromInputs(nn.Module):
+    """The recipe's `normalise` step in front of a float network: an image comes as uint8.
 
     The constants and the order of operations are those of `edge_dx.image`, so what the network
-    sees is the same to the bit as if the device had run the step.
+    sees is the same to the bit as if the device had run the step. Vectors and arrays come as the
+    runtime scales them.
     """
 
     mean: torch.Tensor
     reciprocal: torch.Tensor
 
-    def __init__(self, network: nn.Module, step: Normalise) -> None:
+    def __init__(self, network: nn.Module, parts: tuple[AnyPart, ...]) -> None:
         super().__init__()
-        mean, reciprocal = normalise_constants(step)
         self.network = network
-        self.register_buffer("mean", torch.from_numpy(mean).reshape(1, -1, 1, 1))
-        self.register_buffer("reciprocal", torch.from_numpy(reciprocal).reshape(1, -1, 1, 1))
+        self.parts = parts
+        for part in parts:
+            if isinstance(part, InputPart):
+                mean, reciprocal = normalise_constants(part.normalise)
+                self.register_buffer("mean", torch.from_numpy(mean).reshape(1, -1, 1, 1))
+                self.register_buffer(
+                    "reciprocal", torch.from_numpy(reciprocal).reshape(1, -1, 1, 1)
+                )
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Runs `(N, C, H, W)` uint8 through the network; always gives a tuple."""
-        given = self.network((image.to(torch.float32) - self.mean) * self.reciprocal)
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Runs the inputs, batch first, through the network; always gives a tuple."""
+        given = self.network(*self.normalised(*inputs))
         return (given,) if isinstance(given, torch.Tensor) else tuple(given)
 
+    def normalised(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What the network itself takes."""
+        return tuple(
+            (tensor.to(torch.float32) - self.mean) * self.reciprocal
+            if isinstance(part, InputPart)
+            else tensor
+            for part, tensor in zip(self.parts, inputs, strict=True)
+        )
 
-def load_network(recipe: Recipe) -> tuple[FromUint8, str]:
+    def examples(self, batch: int, *, normalised: bool = False) -> tuple[torch.Tensor, ...]:
+        """Zeros of the inputs' types and shapes."""
+        found = tuple(
+            torch.zeros(batch, *shape, dtype=_TORCH[dtype])
+            for shape, dtype in map(_form, self.parts)
+        )
+        return self.normalised(*found) if normalised else found
+
+
+def _form(part: AnyPart) -> tuple[tuple[int, ...], str]:
+    """Shape without the batch, and type."""
+    if isinstance(part, InputPart):
+        return part.shape, "uint8"
+    if isinstance(part, VectorInput):
+        return (len(part.fields),), "float32"
+    return part.shape, part.dtype
+
+
+def load_network(recipe: Recipe) -> tuple[FromInputs, str]:
     """Builds the recipe's module with its weights, in eval mode.
 
     Returns:
@@ -73,7 +109,7 @@ def load_network(recipe: Recipe) -> tuple[FromUint8, str]:
     _fill(network, _read_weights(path), path, part.factory)
     network = network.eval().requires_grad_(False)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return FromUint8(network, recipe.told.input.normalise).eval(), digest
+    return FromInputs(network, recipe.told.all_inputs).eval(), digest
 
 
 @contextmanager

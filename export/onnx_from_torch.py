@@ -11,15 +11,26 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from torch import nn
 
 from edge_dx.image import compile_steps, to_tensor
-from edge_dx.manifest import AnyOutput, Features, HeatMap, ImageInput, Scores
+from edge_dx.manifest import (
+    AnyInput,
+    AnyOutput,
+    ArrayInput,
+    Features,
+    HeatMap,
+    ImageInput,
+    Mask,
+    Reconstruction,
+    Scores,
+    Values,
+)
+from export.calibrate import Arrays
 from export.errors import FactoryError, GraphError, RecipeError
 from export.graph import MAX_OPSET, serialise, tidy
-from export.network import FromUint8
+from export.network import FromInputs
 from export.recipe import Recipe
-from export.vocabulary import FeaturesPart, HeatMapPart, InputPart, ScoresPart
+from export.vocabulary import HeatMapPart, InputPart, MaskPart, RecipeFile, ScoresPart
 
 EXAMPLE_BATCH = 2
 """Batch size of the example that is traced; parity is checked on others."""
@@ -47,7 +58,18 @@ def input_of(part: InputPart) -> ImageInput:
     )  # fmt: skip
 
 
-def outputs_of(recipe: Recipe, network: FromUint8) -> tuple[AnyOutput, ...]:
+def inputs_of(told: RecipeFile) -> tuple[AnyInput, ...]:
+    """The manifest's inputs.
+
+    Raises:
+        RecipeError: an image's steps do not give the uint8 image of the stated shape.
+    """
+    return tuple(
+        input_of(part) if isinstance(part, InputPart) else part for part in told.all_inputs
+    )
+
+
+def outputs_of(recipe: Recipe, network: FromInputs) -> tuple[AnyOutput, ...]:
     """The manifest's outputs, with the sizes that the module really gives.
 
     A heat map's `scale` and `identity_tolerance` stand at placeholders: they are measured later.
@@ -59,10 +81,11 @@ def outputs_of(recipe: Recipe, network: FromUint8) -> tuple[AnyOutput, ...]:
     told = recipe.told
     with torch.inference_mode():
         try:
-            given = network(torch.zeros(EXAMPLE_BATCH, *told.input.shape, dtype=torch.uint8))
+            given = network(*network.examples(EXAMPLE_BATCH))
         except Exception as error:
+            shapes = ", ".join(str(tuple(e.shape[1:])) for e in network.examples(1))
             raise FactoryError(
-                f"{recipe.path}: the module does not take an image of shape {told.input.shape} "
+                f"{recipe.path}: the module does not take inputs of shape {shapes} "
                 f"({type(error).__name__}: {error})"
             ) from error
     if len(given) != len(told.outputs):
@@ -93,8 +116,17 @@ def outputs_of(recipe: Recipe, network: FromUint8) -> tuple[AnyOutput, ...]:
                 bias=tuple(float(v) for v in bias.reshape(-1)),
                 scale=(0.0, 1.0), identity_tolerance=1e-3,
             )  # fmt: skip
+        elif isinstance(part, MaskPart):
+            expected = (len(part.labels), *shape[-2:])
+            made = Mask(name=part.name, labels=part.labels, activation=part.activation,
+                        shape=(shape[-2], shape[-1]))  # fmt: skip
+        elif isinstance(part, Values):
+            expected, made = (len(part.fields),), part
+        elif isinstance(part, Reconstruction):
+            drawn = next(item for item in told.all_inputs if item.name == part.of)
+            assert isinstance(drawn, ArrayInput), "the recipe's own check holds this"
+            expected, made = drawn.shape, part
         else:
-            assert isinstance(part, FeaturesPart)
             expected = shape[:1]
             made = Features(name=part.name, size=shape[0])
         if shape != expected or tensor.dtype != torch.float32 or len(tensor) != EXAMPLE_BATCH:
@@ -107,25 +139,25 @@ def outputs_of(recipe: Recipe, network: FromUint8) -> tuple[AnyOutput, ...]:
     return tuple(outputs)
 
 
-def onnx_from_torch(network: nn.Module, part: InputPart, outputs: tuple[AnyOutput, ...]) -> bytes:
-    """Exports the module; the graph takes `(batch, C, H, W)` uint8.
+def onnx_from_torch(network: FromInputs, outputs: tuple[AnyOutput, ...]) -> bytes:
+    """Exports the module with a free batch dimension; an image comes as uint8.
 
     Raises:
         GraphError: torch cannot trace it, or the graph is not one that devices can run.
     """
-    example = torch.zeros(EXAMPLE_BATCH, *part.shape, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=1024)
     with _quiet():
         try:
             program = torch.onnx.export(
                 network,
-                (example,),
+                network.examples(EXAMPLE_BATCH),
                 dynamo=True,
                 external_data=False,
                 opset_version=MAX_OPSET,
-                input_names=[part.name],
+                input_names=[part.name for part in network.parts],
                 output_names=[output.name for output in outputs],
-                dynamic_shapes=({0: batch},),
+                # One entry: `forward` takes its inputs as one starred argument.
+                dynamic_shapes=(tuple({0: batch} for _ in network.parts),),
                 verbose=False,
             )
         except Exception as error:  # the exporter's errors are many and private
@@ -157,11 +189,19 @@ def _quiet() -> Iterator[None]:
 
 
 def torch_outputs(
-    network: nn.Module, names: tuple[str, ...], images: np.ndarray[Any, Any], batch: int = 8
+    network: FromInputs, names: tuple[str, ...], feeds: Arrays, batch: int = 8
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """What the module itself gives for uint8 images `(N, C, H, W)`: the reference of all checks."""
+    """What the module itself gives: the reference of all checks.
+
+    Args:
+        network: the module behind its normalisation.
+        names: of the outputs.
+        feeds: input → (N, …), as the runtime gives them to the graph.
+        batch: studies at once.
+    """
+    inputs = [torch.from_numpy(feeds[part.name]) for part in network.parts]
     parts: list[tuple[torch.Tensor, ...]] = []
     with torch.inference_mode():
-        for start in range(0, len(images), batch):
-            parts.append(network(torch.from_numpy(images[start : start + batch])))
+        for start in range(0, len(inputs[0]), batch):
+            parts.append(network(*(tensor[start : start + batch] for tensor in inputs)))
     return {name: torch.cat([part[i] for part in parts]).numpy() for i, name in enumerate(names)}

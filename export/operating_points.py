@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from edge_dx.manifest import OperatingPoint
+from edge_dx.manifest import AnyOutput, Mask, OperatingPoint
 from edge_dx.metrics import estimate, sensitivity, specificity
+from export.answers import Answers
+from export.clinical import cut, dice, truth_on
+from export.datasets import Studies
 from export.errors import DataError
-from export.recipe import scores_of
-from export.vocabulary import PointPart, RecipeFile
+from export.recipe import labels_of, scores_of
+from export.vocabulary import PointPart, RecipeFile, ScoresPart
 
 _LEAST_HALF_BAND = 1e-6
 """Half width of the band where the measured error is below what float32 scores can tell apart."""
@@ -26,13 +29,14 @@ Truth = np.ndarray[Any, np.dtype[np.bool_]]
 Chances = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def fit_threshold(rule: PointPart, truth: Truth, chances: Chances) -> float:
-    """The threshold by the rule, in 0..1; positive is at or above it.
+def fit_threshold(rule: PointPart, truth: Truth, chances: Chances, top: float = 1.0) -> float:
+    """The threshold by the rule; positive is at or above it.
 
     Args:
         rule: one of `sensitivity`, `specificity`, `youden`.
         truth: (n,) True where the finding is there.
-        chances: (n,) probabilities of this variant.
+        chances: (n,) probabilities of this variant, or errors of a reconstruction.
+        top: the largest value that there can be.
 
     Raises:
         DataError: one of the classes is absent.
@@ -44,7 +48,7 @@ def fit_threshold(rule: PointPart, truth: Truth, chances: Chances) -> float:
         )
     levels = np.unique(chances)  # ascending
     lower = np.concatenate([[0.0], levels[:-1]])
-    candidates = np.append((levels + lower) / 2, (levels[-1] + 1.0) / 2)
+    candidates = np.append((levels + lower) / 2, (levels[-1] + top) / 2)
     sens = np.array([sensitivity(truth, chances, t) for t in candidates])
     spec = np.array([specificity(truth, chances, t) for t in candidates])
     if rule.sensitivity is not None:  # the highest threshold that still reaches it
@@ -95,41 +99,72 @@ def criterion(rule: PointPart) -> str:
 
 def fit_points(
     told: RecipeFile,
-    truths: dict[str, Truth],
-    chances: dict[str, Chances],
-    wanted: dict[str, Chances],
-    patients: Sequence[str],
+    outputs: Sequence[AnyOutput],
+    studies: Studies,
+    found: Answers,
+    wanted: Answers,
+    elsewhere: Sequence[Answers] = (),
 ) -> tuple[OperatingPoint, ...]:
-    """Fits every operating point of the recipe for one variant.
+    """Fits every operating point of the recipe for one variant, and one for each mask label.
 
     Args:
         told: the recipe.
-        truths: label → (n,).
-        chances: scores output → (n, K) probabilities of this variant.
-        wanted: the same of torch.
-        patients: whose each study is.
+        outputs: of the manifest.
+        studies: the validation set.
+        found: answers of this variant.
+        wanted: the same of the module.
+        elsewhere: answers of this variant on other engines; the band covers their error too.
     """
     points = []
     for rule in told.operating_points:
         output = scores_of(told, rule)
-        values = chances[output.name][:, output.labels.index(rule.label)]
-        truth = truths[rule.label]
-        threshold = fit_threshold(rule, truth, values)
-        reference = wanted[output.name][:, output.labels.index(rule.label)]
-        sens = estimate(partial(sensitivity, threshold=threshold), truth, values, patients)
-        spec = estimate(partial(specificity, threshold=threshold), truth, values, patients)
+        column = labels_of(output).index(rule.label)
+        values, reference = found[output.name][:, column], wanted[output.name][:, column]
+        truth = studies.truth(rule.label)
+        is_chance = isinstance(output, ScoresPart)
+        top = 1.0 if is_chance else float(2 * values.max())
+        threshold = fit_threshold(rule, truth, values, top)
+        sens = estimate(partial(sensitivity, threshold=threshold), truth, values, studies.patients)
+        spec = estimate(partial(specificity, threshold=threshold), truth, values, studies.patients)
         assert sens is not None, "both classes are there, or no threshold was fitted"
         assert spec is not None
+        everywhere = np.concatenate([values, *(a[output.name][:, column] for a in elsewhere)])
+        repeated = np.tile(reference, 1 + len(elsewhere))
+        off = float(np.abs(everywhere - repeated).max())
         points.append(
             OperatingPoint(
                 name=rule.name,
                 output=output.name,
                 label=rule.label,
                 threshold=threshold,
-                band=band(threshold, values, reference),
+                band=band(threshold, everywhere, repeated)
+                if is_chance
+                else (threshold - off, threshold + off),
                 criterion=criterion(rule),
                 sensitivity=sens,
                 specificity=spec,
             )
         )
+    for drawn in outputs:
+        if isinstance(drawn, Mask):
+            points += [_mask_point(drawn, label, studies, found) for label in drawn.labels]
     return tuple(points)
+
+
+def _mask_point(output: Mask, label: str, studies: Studies, found: Answers) -> OperatingPoint:
+    """Where a pixel belongs to a label: the cut with the highest mean Dice on the set."""
+    threshold, how = 0.5, "one half; the set has no masks of this label"
+    if output.activation == "softmax":
+        how = "the likeliest label of each pixel; the threshold is not asked"
+    elif label in studies.masks:
+        truth = truth_on(output, studies, label)
+        overlaps = {
+            cutoff: float(dice(truth, cut(output, found[output.name], label, cutoff)).mean())
+            for cutoff in np.round(np.arange(0.05, 1.0, 0.05), 2).tolist()
+        }
+        threshold = max(overlaps, key=lambda cutoff: (overlaps[cutoff], -abs(cutoff - 0.5)))
+        how = f"highest mean Dice on the validation set ({overlaps[threshold]:.3f})"
+    return OperatingPoint(
+        name=f"mask-{label}"[:64], output=output.name, label=label, threshold=threshold,
+        band=(threshold, threshold), criterion=how, sensitivity=None, specificity=None,
+    )  # fmt: skip

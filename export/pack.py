@@ -12,28 +12,33 @@ from pathlib import Path
 import msgspec
 
 from edge_dx import proof, trust
-from edge_dx.backends import open_backend
+from edge_dx.backends import ENGINES, engine_state, open_backend, right_here
 from edge_dx.bundle import Bundle, describe_members, open_bundle, write_bundle
 from edge_dx.errors import ProofFailed
 from edge_dx.manifest import (
+    AnyInput,
     AnyOutput,
     DataSet,
     HeatMap,
-    ImageInput,
     Manifest,
     Provenance,
     Variant,
 )
 from edge_dx.model import Model
 from export.card import card_json, card_markdown
-from export.errors import BudgetExceeded
+from export.errors import GateFailed
 from export.golden import golden
 from export.measure import Figures, HeatMapFigures
 from export.recipe import Recipe
-from export.running import ENGINE, draft_variant
+from export.report.record import Report, encode
+from export.running import Made, draft_variant
 from export.training_record import TrainingRecord
 
-_TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "opencv-python-headless")
+_TOOLS = (
+    "torch", "onnx", "onnxscript", "onnxruntime", "numpy", "opencv-python-headless",
+    "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert", "openvino",
+    "tensorrt-rtx-cu12-libs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,17 @@ class Exported:
     """All that the bundle is made of.
 
     Attributes:
-        files: variant → bytes.
+        files: variant → the file.
         figures: variant → what was measured on those bytes.
         heat_maps: heat map → scale and tolerance.
         likeness: template of the gate.
         training: what is told of the films that the weights were made from.
+        report: the record of decisions and gates.
     """
 
-    image: ImageInput
+    inputs: tuple[AnyInput, ...]
     outputs: tuple[AnyOutput, ...]
-    files: Mapping[str, bytes]
+    files: Mapping[str, Made]
     figures: Mapping[str, Figures]
     heat_maps: Mapping[str, HeatMapFigures]
     likeness: tuple[float, ...] | None
@@ -58,38 +64,42 @@ class Exported:
     training: TrainingRecord
     calibration: DataSet | None
     validation: DataSet
-    quantization: Mapping[str, str]
+    report: Report
 
 
 def pack(recipe: Recipe, made: Exported, path: Path, private_key_pem: bytes | None) -> Bundle:
     """Writes the bundle, opens it again and proves every variant with its golden cases.
 
     Raises:
-        BudgetExceeded: a variant is larger than the recipe allows.
+        GateFailed: all variants together are larger than the recipe allows.
         RecipeError: a golden case cannot be used.
         BundleError, TrustError: what was written does not open.
         ProofFailed: a variant does not give its own golden outputs.
     """
     told = recipe.told
-    for name, raw in made.files.items():
-        if told.budget.file_mb is not None and len(raw) > told.budget.file_mb * 1e6:
-            raise BudgetExceeded(
-                f"variant {name} has {len(raw) / 1e6:.2f} MB, {recipe.path} allows "
-                f"{told.budget.file_mb} (budget.file_mb)"
-            )
+    total_mb = sum(len(file.payload) for file in made.files.values()) / 1e6
+    if told.budget.total_mb is not None and total_mb > told.budget.total_mb:
+        raise GateFailed(
+            f"all variants together have {total_mb:.2f} MB, {recipe.path} allows "
+            f"{told.budget.total_mb:g} (budget.total_mb); leave one out (--variants)",
+            "all", "size, latency, memory",
+        )  # fmt: skip
     manifest = _manifest(recipe, made)
     cases, golden_npz = golden(recipe, manifest, made.files)
-    members = {draft_variant(name).file: raw for name, raw in made.files.items()}
+    members = {file.file: file.payload for file in made.files.values()}
+    sizes = {name: len(file.payload) for name, file in made.files.items()}
     members["golden.npz"] = golden_npz
-    members["card.json"] = card_json(recipe, manifest, made.files, made.training.prefixes)
-    members["card.md"] = card_markdown(recipe, manifest, made.files)
+    members["report.json"] = encode(made.report)
+    members["card.json"] = card_json(recipe, manifest, sizes, made.training.prefixes)
+    members["card.md"] = card_markdown(recipe, manifest, sizes)
     manifest = msgspec.structs.replace(manifest, golden=cases, members=describe_members(members))
     write_bundle(path, manifest, members, private_key_pem)
     return reopen(path, private_key_pem)
 
 
 def reopen(path: Path, private_key_pem: bytes | None) -> Bundle:
-    """Opens a bundle just written the way a device does, and proves every variant.
+    """Opens a bundle just written the way a device does, and proves every variant on every
+    engine that is here.
 
     Raises:
         BundleError, TrustError: it does not open.
@@ -102,11 +112,14 @@ def reopen(path: Path, private_key_pem: bytes | None) -> Bundle:
         bundle = open_bundle(path, trust=store)
     for variant in bundle.manifest.variants:
         payload = bundle.members[variant.file]
-        backend = open_backend(ENGINE, bundle.manifest, variant, payload, 1)
-        with Model(bundle, variant, backend, ENGINE) as model:
-            proved = proof.verify(model)
-        if not proved.passed:
-            raise ProofFailed(f"{path}: variant {variant.name}: {proved.problem}")
+        for engine in variant.engines:
+            if not engine_state(engine)[0] or right_here(engine, variant) is not None:
+                continue
+            backend = open_backend(engine, bundle.manifest, variant, payload, 1)
+            with Model(bundle, variant, backend, engine) as model:
+                proved = proof.verify(model)
+            if not proved.passed:
+                raise ProofFailed(f"{path}: variant {variant.name} on {engine}: {proved.problem}")
     return bundle
 
 
@@ -123,7 +136,7 @@ def tool_versions() -> dict[str, str]:
         try:
             found[name] = importlib.metadata.version(name).partition("+")[0]
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "another distribution"
+            continue
     return found
 
 
@@ -147,10 +160,10 @@ def _manifest(recipe: Recipe, made: Exported) -> Manifest:
         title=told.title,
         intended_use=told.intended_use.strip(),
         licence=told.licence,
-        inputs=(made.image,),
+        inputs=made.inputs,
         outputs=outputs,
         eligibility=told.eligibility.limits(made.likeness),
-        variants=tuple(_variant(name, made.figures[name]) for name in made.files),
+        variants=tuple(_variant(made.files[name], made.figures[name]) for name in made.files),
         golden=(),
         provenance=Provenance(
             factory=told.model.factory,
@@ -160,17 +173,24 @@ def _manifest(recipe: Recipe, made: Exported) -> Manifest:
             calibration=made.calibration,
             validation=made.validation,
             training=made.training.told,
-            quantization=dict(made.quantization),
         ),
         budget=told.budget,
         members={},
     )
 
 
-def _variant(name: str, figures: Figures) -> Variant:
+def _variant(made: Made, figures: Figures) -> Variant:
+    """The variant's entry: the engines that were measured, and those that prove it themselves."""
+    engines = tuple(
+        name
+        for name in made.engines
+        if name in figures.fidelity.engines or not ENGINES[name].on_processor
+    )
     return msgspec.structs.replace(
-        draft_variant(name),
+        draft_variant(made),
+        engines=engines,
         tolerance=figures.tolerance,
+        identity_tolerance=figures.identity_tolerance,
         operating_points=figures.operating_points,
         fidelity=figures.fidelity,
     )

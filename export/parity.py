@@ -1,7 +1,7 @@
-"""Does the exported graph compute what the module computes?
+"""Does the exported file compute what the module computes?
 
 torch's exporter can be silently wrong (a network exported in 2025 scored zero on its test set
-without an error, pytorch#169178), so the graph is run through the device's runtime on inputs and
+without an error, pytorch#169178), so the file is run through the device's runtime on inputs and
 batch sizes that the exporter never saw.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from edge_dx.errors import EngineError, TensorMismatch
-from edge_dx.manifest import AnyOutput, ImageInput
+from edge_dx.manifest import AnyInput, AnyOutput, ImageInput, VectorInput
 from export.errors import ParityFailed
+from export.network import FromInputs
 from export.onnx_from_torch import EXAMPLE_BATCH, torch_outputs
-from export.running import open_file
+from export.running import Made, open_made
 
 BATCHES = (1, 3, 5)
 """None of them is the exporter's own example batch."""
@@ -25,18 +25,18 @@ assert EXAMPLE_BATCH not in BATCHES
 
 
 def check_parity(
-    network: nn.Module,
-    payload: bytes,
-    image: ImageInput,
+    network: FromInputs,
+    made: Made,
+    inputs: tuple[AnyInput, ...],
     outputs: tuple[AnyOutput, ...],
     limit: float,
 ) -> dict[str, float]:
     """Compares an fp32 file with the module it came from.
 
     Args:
-        network: takes the uint8 image.
-        payload: the ONNX file.
-        image: the graph's input.
+        network: the module behind its normalisation.
+        made: the file.
+        inputs: the graph's inputs.
         outputs: the graph's outputs.
         limit: allowed absolute difference, relative to the output's largest value where that
             is above 1.
@@ -50,18 +50,25 @@ def check_parity(
     names = tuple(output.name for output in outputs)
     worst = dict.fromkeys(names, 0.0)
     try:
-        backend = open_file(payload, "onnx-fp32", image, outputs)
+        backend = open_made(made, inputs, outputs)
     except (EngineError, TensorMismatch) as error:
-        raise ParityFailed(f"the exported graph does not load: {error}") from error
+        raise ParityFailed(f"the exported {made.name} file does not load: {error}") from error
     for batch in BATCHES:
-        images = trial_images(batch, image.shape)
-        expected = torch_outputs(network, names, images, batch)
+        feeds = trial_feeds(batch, inputs)
+        expected = torch_outputs(network, names, feeds, batch)
         try:
-            found = backend.run({image.name: images})
+            if made.batch == "any":
+                found = backend.run(feeds)
+            else:
+                singles = [
+                    backend.run({key: array[k : k + 1] for key, array in feeds.items()})
+                    for k in range(batch)
+                ]
+                found = {name: np.concatenate([one[name] for one in singles]) for name in names}
         except (EngineError, TensorMismatch) as error:
             raise ParityFailed(
-                f"the exported graph does not run with batch size {batch}, only the one of the "
-                f"export was tried by torch ({error})"
+                f"the exported {made.name} file does not run with batch size {batch}, only the "
+                f"one of the export was tried by torch ({error})"
             ) from error
         for name in names:
             if found[name].shape != expected[name].shape:
@@ -73,14 +80,37 @@ def check_parity(
             allowed = limit * max(1.0, float(np.abs(expected[name]).max()))
             if not error_here <= allowed:
                 raise ParityFailed(
-                    f"output {name} is off by {error_here:.3g} at batch size {batch} (allowed "
-                    f"{allowed:.3g}): the exported graph computes something else than the module. "
-                    "Rewrite the operation that torch.onnx.export gets wrong, or raise "
+                    f"output {name} of {made.name} is off by {error_here:.3g} at batch size "
+                    f"{batch} (allowed {allowed:.3g}): the exported graph computes something else "
+                    "than the module. Rewrite the operation that the exporter gets wrong, or raise "
                     "parity_limit if the module itself is that ill-conditioned"
                 )
             worst[name] = max(worst[name], float(error_here))
     backend.close()
     return worst
+
+
+def trial_feeds(batch: int, inputs: tuple[AnyInput, ...]) -> dict[str, np.ndarray[Any, Any]]:
+    """Inputs that no data set gave: pictures for images, noise and extremes for the rest."""
+    rng = np.random.default_rng(2000 + batch)
+    feeds: dict[str, np.ndarray[Any, Any]] = {}
+    for item in inputs:
+        if isinstance(item, ImageInput):
+            feeds[item.name] = trial_images(batch, item.shape)
+        elif isinstance(item, VectorInput):
+            low, high, mean, std = (
+                np.array([getattr(field, key) for field in item.fields])
+                for key in ("low", "high", "mean", "std")
+            )
+            facts = low + (high - low) * rng.random((batch, len(item.fields)))
+            feeds[item.name] = ((facts - mean) / std).astype(np.float32)
+        elif item.dtype == "float32":
+            feeds[item.name] = rng.normal(size=(batch, *item.shape)).astype(np.float32)
+        else:
+            ends = np.iinfo(item.dtype)
+            values = rng.integers(ends.min, ends.max + 1, (batch, *item.shape))
+            feeds[item.name] = values.astype(item.dtype)
+    return feeds
 
 
 def trial_images(batch: int, shape: tuple[int, int, int]) -> np.ndarray[Any, Any]:

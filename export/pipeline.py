@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from edge_dx.bundle import Bundle
 from edge_dx.gate import correlation, template_of
-from edge_dx.manifest import Likeness
-from export.calibrate import Ranges, calibrate, method_name
+from edge_dx.manifest import ImageInput, Likeness
 from export.datasets import Studies, check_no_leak, read_studies, rows_of
-from export.errors import DataMissing, EvidenceMismatch
+from export.errors import DataMissing, ExportError, GateFailed, RecipeError
 from export.evidence import (
     Evidence,
+    Stored,
     check_same_contract,
     check_same_files,
     contract_digest,
     read_evidence,
-    versions,
     write_evidence,
 )
-from export.measure import measure
+from export.making import Maker
 from export.network import load_network
-from export.onnx_from_torch import input_of, onnx_from_torch, outputs_of, torch_outputs
+from export.onnx_from_torch import inputs_of, outputs_of
 from export.pack import Exported, pack, tool_versions
 from export.parity import check_parity
-from export.quantize import QUANTIZED_OPS, preprocess, quantize
 from export.recipe import Recipe
+from export.report.record import Report
+from export.running import Made
 from export.training_record import check_unseen, read_training
+from export.trial import Trial, tried
 from export.vocabulary import DataPart
 
 Say = Callable[[str], None]
@@ -40,24 +43,36 @@ def say_on_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def export(
-    recipe: Recipe,
-    path: Path,
-    *,
-    data_root: Path | None = None,
-    private_key_pem: bytes | None = None,
-    keep_evidence: bool = False,
-    say: Say = say_on_stderr,
-) -> Bundle:
+@dataclass(frozen=True)
+class Options:
+    """What the caller decides, beside the recipe.
+
+    Attributes:
+        data_root: directory that the sets' paths are relative to; the recipe's own where None.
+        private_key_pem: signs the bundle; unsigned where None.
+        keep_evidence: measure everything anew and store it beside the recipe.
+        variants: export these of the recipe's variants alone; all where None.
+        drop_failed: pack the others where a variant fails a gate, in place of nothing.
+        report: directory for `report.html` and `report.json`; None writes neither.
+        say: takes progress lines.
+    """
+
+    data_root: Path | None = None
+    private_key_pem: bytes | None = None
+    keep_evidence: bool = False
+    variants: tuple[str, ...] | None = None
+    drop_failed: bool = False
+    report: Path | None = None
+    say: Say = say_on_stderr
+
+
+def export(recipe: Recipe, path: Path, options: Options | None = None) -> Bundle:
     """Exports a recipe to a bundle.
 
     Args:
         recipe: what to export.
         path: the `.edx` file to write.
-        data_root: directory that the sets' paths are relative to; the recipe's own where None.
-        private_key_pem: signs the bundle; unsigned where None.
-        keep_evidence: measure everything anew and store it beside the recipe.
-        say: takes progress lines.
+        options: see there.
 
     Returns:
         The bundle, opened again from the file and proved.
@@ -65,11 +80,11 @@ def export(
     Raises:
         EdgeDxError: one of its kinds; the message says what to do.
     """
-    run = _Run(recipe, data_root or recipe.path.parent, keep_evidence, say)
-    files, ranges = run.files()
-    evidence = run.evidence(files, ranges)
+    options = options or Options()
+    run = _Run(_selected(recipe, options), options)
+    files, evidence = run.measured() if run.validation is not None else run.stored_files()
     made = Exported(
-        image=run.image,
+        inputs=run.inputs,
         outputs=run.outputs,
         files=files,
         figures=evidence.variants,
@@ -79,29 +94,65 @@ def export(
         training=run.training,
         calibration=evidence.calibration,
         validation=evidence.validation,
-        quantization=_scheme(ranges),
+        report=evidence.report,
     )
-    bundle = pack(recipe, made, path, private_key_pem)
-    if keep_evidence:  # only now that the bundle was proved
-        say(f"evidence written to {write_evidence(recipe, evidence)}")
+    bundle = pack(run.recipe, made, path, options.private_key_pem)
+    if options.keep_evidence:  # only now that the bundle was proved
+        run.say(f"evidence written to {write_evidence(run.recipe, evidence)}")
     return bundle
+
+
+def _selected(recipe: Recipe, options: Options) -> Recipe:
+    """The recipe with the variants that were asked for."""
+    if options.variants is None:
+        return recipe
+    unknown = [name for name in options.variants if name not in recipe.told.variants]
+    if unknown or not options.variants:
+        raise RecipeError(
+            f"{recipe.path}: has no variant {', '.join(unknown) or '(none given)'}; it has: "
+            f"{', '.join(recipe.told.variants)}"
+        )
+    if options.keep_evidence:
+        raise RecipeError("--write-evidence measures all variants; leave --variants out")
+    kept = tuple(name for name in recipe.told.variants if name in options.variants)
+    told = msgspec.structs.replace(recipe.told, variants=kept)
+    return Recipe(recipe.path, recipe.sha256, told)
 
 
 class _Run:
     """One export on its way: what was read, and the steps that make files and figures."""
 
-    def __init__(self, recipe: Recipe, root: Path, keep_evidence: bool, say: Say) -> None:
+    def __init__(self, recipe: Recipe, options: Options) -> None:
         self.recipe = recipe
         self.told = recipe.told
-        self.root = root
-        self.say = say
-        self.stored = None if keep_evidence else read_evidence(recipe)
+        self.options = options
+        self.root = options.data_root or recipe.path.parent
+        self.say = options.say
+        self.stored = None if options.keep_evidence else read_evidence(recipe)
         self.network, self.weights_sha256 = load_network(recipe)
         self.training = read_training(recipe, self.weights_sha256)
-        self.image = input_of(self.told.input)
+        self.inputs = inputs_of(self.told)
         self.outputs = outputs_of(recipe, self.network)
+        self.calibration, self.validation = self._sets()
+        self.leak_check = "the calibration set is not here"
+        if self.calibration is not None and self.validation is not None:
+            self.leak_check = (
+                f"{len(set(self.calibration.patients))} calibration and "
+                f"{len(set(self.validation.patients))} validation patients, none in both; no study "
+                "in both"
+            )
+        if self.validation is not None:
+            check_unseen(self.training, self.validation)
+        feeds = self.calibration.feeds if self.calibration else None
+        self.maker = Maker(self.told, self.network, self.inputs, self.outputs, feeds, self.say)
+
+    def _sets(self) -> tuple[Studies | None, Studies | None]:
         parts = {"calibration": self.told.data.calibration, "validation": self.told.data.validation}
-        rows = {role: rows_of(part, root) if part else None for role, part in parts.items()}
+        image = self.told.image is not None
+        rows = {
+            role: rows_of(part, self.root, image=image) if part else None
+            for role, part in parts.items()
+        }
         if rows["calibration"] and rows["validation"]:
             check_no_leak(rows["calibration"], rows["validation"], ("calibration", "validation"))
         sets: dict[str, Studies | None] = dict.fromkeys(parts)
@@ -109,18 +160,19 @@ class _Run:
             found = rows[role]
             if part is None:
                 continue
-            if found is None and keep_evidence:
+            if found is None and self.options.keep_evidence:
                 raise self.missing(part, role, "evidence is written from data")
             if found is None:
-                say(f"{role} set: {part.name} is not here (looked in {root})")
+                self.say(f"{role} set: {part.name} is not here (looked in {self.root})")
                 continue
-            studies = read_studies(part, found, self.image)
+            studies = read_studies(part, found, self.inputs)
             mix = ", ".join(f"{n} {name}" for name, n in studies.told.classes.items())
-            say(f"{role} set: {part.name}, {len(found)} studies ({mix})")
+            self.say(f"{role} set: {part.name}, {len(found)} studies ({mix})")
             sets[role] = studies
-        self.calibration, self.validation = sets["calibration"], sets["validation"]
-        if self.validation is not None:
-            check_unseen(self.training, self.validation)
+        calibration, validation = sets["calibration"], sets["validation"]
+        if calibration is not None and validation is not None:
+            check_no_study_twice(calibration, validation)
+        return calibration, validation
 
     def missing(self, part: DataPart, role: str, why: str) -> DataMissing:
         return DataMissing(
@@ -128,105 +180,108 @@ class _Run:
             f"there, and {why}; give the directory that holds the set with --data DIR"
         )
 
-    def files(self) -> tuple[dict[str, bytes], Ranges | None]:
-        """The variants' files in the recipe's order, and the activation ranges used."""
-        self.say("exporting onnx-fp32")
-        fp32 = onnx_from_torch(self.network, self.told.input, self.outputs)
-        off = check_parity(self.network, fp32, self.image, self.outputs, self.told.parity_limit)
-        self.say(f"  parity with torch: {', '.join(f'{k} {v:.1e}' for k, v in off.items())}")
-        made = {"onnx-fp32": fp32}
-        ranges = None
-        if "onnx-int8" in self.told.variants:
-            prepared = preprocess(fp32)
-            ranges = self.ranges(hashlib.sha256(fp32).hexdigest(), prepared)
-            self.say("exporting onnx-int8")
-            made["onnx-int8"] = quantize(prepared, ranges.ranges, self.outputs)
-        return {name: made[name] for name in self.told.variants}, ranges
+    def stored_files(self) -> tuple[dict[str, Made], Evidence]:
+        """Without the validation set: the files made again, if they are those that were measured.
 
-    def ranges(self, graph_sha256: str, prepared: bytes) -> Ranges:
-        """Stored activation ranges where they belong to this graph, else calibrated ones."""
-        part = self.told.data.calibration
-        assert part is not None, "the recipe's own check asks for it with onnx-int8"
-        studies = self.calibration
-        images = hashlib.sha256(studies.images.tobytes()).hexdigest() if studies else None
-        method = method_name(self.told.quantization)
-        known = self.stored.ranges if self.stored else None
-        if known is not None and known.fit(graph_sha256, images, method):
-            if studies is None and self.stored is not None:
-                check_same_contract(self.recipe, self.stored)
-            self.say(f"activation ranges: the stored ones of this very graph ({method})")
-            return known
-        if studies is None or images is None:
+        Raises:
+            EvidenceMismatch: they are not.
+        """
+        if self.stored is None:
             file = self.recipe.beside(self.told.evidence)
-            if known is None or self.stored is None:
-                raise self.missing(part, "calibration", f"{file} holds no activation ranges")
-            raise EvidenceMismatch(
-                f"{file}: its activation ranges belong to the graph {known.graph_sha256} "
-                f"({known.method}), the graph just exported is {graph_sha256} ({method}); "
-                "calibrate with the data set (--data DIR), or export with the versions that made "
-                f"the evidence ({versions(self.stored)})"
-            )
-        self.say(f"activation ranges: calibrating on {studies.told.n} studies ({method})")
-        return calibrate(
-            graph_sha256, prepared, QUANTIZED_OPS, self.image.name, studies.images, images,
-            self.told.quantization,
-        )  # fmt: skip
-
-    def evidence(self, files: dict[str, bytes], ranges: Ranges | None) -> Evidence:
-        """Figures measured here where the data are, else the stored ones of these very bytes."""
-        digests = {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
-        for name, raw in files.items():
-            self.say(f"  {name}: {len(raw)} bytes, SHA-256 {digests[name][:16]}…")
-        studies = self.validation
-        if studies is None:
-            if self.stored is None:
-                file = self.recipe.beside(self.told.evidence)
-                raise self.missing(self.told.data.validation, "validation", f"{file} is not either")
-            check_same_contract(self.recipe, self.stored)
-            check_same_files(self.recipe, self.stored, digests)
-            self.say(
-                "thresholds and figures: the stored ones; they were measured on files that are "
-                "byte for byte those just exported"
-            )
-            return self.stored
-        self.say(f"measuring on {studies.told.n} studies")
-        names = tuple(output.name for output in self.outputs)
-        expected = torch_outputs(self.network, names, studies.images)
-        figures, heat_maps = measure(
-            self.told, self.image, self.outputs, files, digests, studies, expected
+            raise self.missing(self.told.data.validation, "validation", f"{file} is not either")
+        check_same_contract(self.recipe, self.stored)
+        files: dict[str, Made] = {}
+        for name in self.told.variants:
+            self.say(f"exporting {name}")
+            how = self.stored.made.get(name)
+            if how is None:
+                files[name] = self.maker.float_file(name)
+            else:
+                source = str(self.recipe.beside(self.told.evidence))
+                self.maker.check_stored(how.ranges, name, source)
+                files[name] = self.maker.quantized(name, how.scheme, how.ranges)
+            self.say(f"  {len(files[name].payload)} bytes, SHA-256 {files[name].sha256[:16]}…")
+        for parent in {id(made): made for made in map(self.maker.parent, files)}.values():
+            check_parity(self.network, parent, self.inputs, self.outputs, self.told.parity_limit)
+        check_same_files(self.recipe, self.stored, {n: made.sha256 for n, made in files.items()})
+        self.say(
+            "thresholds and figures: the stored ones; they were measured on files that are byte "
+            "for byte those just exported"
         )
-        for name, figure in figures.items():
-            told = figure.fidelity
-            self.say(
-                f"  {name}: AUC {told.auc.value if told.auc else float('nan'):.4f}, largest score "
-                f"error {told.max_score_error:.2g}, {told.decision_flips} of {told.n} decisions "
-                f"flip, {told.latency_p50_ms} ms"
-            )
-        self.say("thresholds and figures: measured here")
-        return Evidence(
+        if self.options.report is not None:
+            self._write_report(self.stored.report, None)
+        return files, self.stored
+
+    def measured(self) -> tuple[dict[str, Made], Evidence]:
+        """With the validation set: every variant made, measured and put through its gates."""
+        studies = self.validation
+        assert studies is not None, "the caller looks first"
+        calibrated = [name for name in self.told.variants if name.endswith("int8")]
+        if calibrated and self.calibration is None:
+            part = self.told.data.calibration
+            assert part is not None, "the recipe's own check asks for it"
+            raise self.missing(part, "calibration", f"{calibrated[0]} needs activation ranges")
+        trial = Trial(self.told, self.maker, self.network, studies, self.say)
+        files: dict[str, Made] = {}
+        failures: list[ExportError] = []
+        for name in self.told.variants:
+            try:
+                files[name] = trial.run(name)
+            except ExportError as error:
+                failures.append(error)
+                if not self.options.drop_failed or not isinstance(error, GateFailed):
+                    break
+                self.say(f"LEFT OUT: {error}")
+        report = self._report(trial)
+        if self.options.report is not None:
+            self._write_report(report, trial)
+        if failures and (not self.options.drop_failed or not files):
+            raise failures[0]
+        evidence = Evidence(
             name=f"{self.told.name} {self.told.version}",
             contract_sha256=contract_digest(self.recipe),
             calibration=self.calibration.told if self.calibration else None,
             validation=studies.told,
-            ranges=ranges,
-            likeness=self.likeness(studies),
-            heat_maps=heat_maps,
-            variants=figures,
+            made={
+                name: Stored(scheme=choice.scheme, ranges=choice.ranges)
+                for name, choice in trial.choices.items()
+                if name in files
+            },
+            likeness=self._likeness(studies),
+            heat_maps=trial.heat_maps,
+            variants={name: trial.measured[name].figures for name in files},
             tools=tool_versions(),
+            report=report,
         )
+        return files, evidence
 
-    def likeness(self, validation: Studies) -> tuple[float, ...] | None:
+    def _report(self, trial: Trial) -> Report:
+        return tried(
+            self.recipe, trial, tool_versions(), self.weights_sha256,
+            self.calibration.told if self.calibration else None, self.leak_check,
+        )  # fmt: skip
+
+    def _write_report(self, report: Report, trial: Trial | None) -> None:
+        from export.report.page import write_report
+
+        assert self.options.report is not None, "the caller looks first"
+        pictures = trial.flip_pictures() if trial is not None else {}
+        written = write_report(self.options.report, report, self.told, pictures)
+        self.say(f"report written to {written}")
+
+    def _likeness(self, validation: Studies) -> tuple[float, ...] | None:
         """The gate's template from the calibration films, tried on the validation films."""
         part = self.told.eligibility.likeness
-        if part is None:
+        image = next((item for item in self.inputs if isinstance(item, ImageInput)), None)
+        if part is None or image is None:
             return None
-        films = self.calibration or validation
+        films = (self.calibration or validation).feeds[image.name]
         likeness = Likeness(
             side=part.side,
-            template=template_of(films.images, part.side),
+            template=template_of(films, part.side),
             min_correlation=part.min_correlation,
         )
-        found = sorted(correlation(film[None], likeness) for film in validation.images)
+        found = sorted(correlation(f[None], likeness) for f in validation.feeds[image.name])
         refused = sum(value < part.min_correlation for value in found)
         self.say(
             f"  likeness: validation films correlate from {found[0]:.2f} (median "
@@ -236,13 +291,17 @@ class _Run:
         return likeness.template
 
 
-def _scheme(ranges: Ranges | None) -> dict[str, str]:
-    """How the int8 variant was quantized, for the manifest's provenance."""
-    if ranges is None:
-        return {}
-    return {
-        "scheme": "static Q/DQ, activations uint8 per tensor, weights int8 per channel",
-        "float": "everything behind the last feature map",
-        "ranges": ranges.method,
-        "images_sha256": ranges.images_sha256,
-    }
+def check_no_study_twice(calibration: Studies, validation: Studies) -> None:
+    """Makes sure that no file stands in both sets, under whatever name.
+
+    Raises:
+        PatientLeak: one does.
+    """
+    from export.errors import PatientLeak
+
+    both: Sequence[str] = sorted(set(calibration.digests) & set(validation.digests))
+    if both:
+        raise PatientLeak(
+            f"{len(both)} studies stand in both calibration and validation with the same content "
+            f"(SHA-256 {both[0][:16]}…): remove the copies from one of the tables"
+        )

@@ -1,19 +1,20 @@
-"""fp32 ONNX → int8 ONNX: static, Q/DQ, weights per channel, float head.
+"""fp32 ONNX → int8 ONNX: static Q/DQ, weights per channel.
 
-Activations are uint8 and weights int8 (U8S8): measured as fast and as exact as S8S8 on x86 and
-bit-equal on aarch64, and only with uint8 activations can the first convolution take the image
-itself. `reduce_range` stays off: with the dot-product instructions (VNNI, SDOT) nothing
-saturates, and on processors without them the golden proof notices.
+For processors activations are asymmetric and may be uint8, so that the first convolution takes
+the image itself. For TensorRT they are symmetric int8 with zero point 0 and biases stay in float:
+it refuses an int32 `DequantizeLinear` (onnxruntime#17738). The two are different files, because
+each is slower in the other's place.
 
-Everything behind the last feature map stays in float. There the quantization error would reach
-the scores undivided, and it costs next to nothing: pooling, one matrix product, one 1×1
-convolution.
+With a float head everything behind the last feature map stays in float. There the quantization
+error would reach the scores undivided, and it costs next to nothing: pooling, one matrix product,
+one 1×1 convolution. For TensorRT that head is float16: TensorRT for RTX has no float32 matrix
+product for Turing, and half precision is what a GPU is quick at.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,16 @@ from onnx import numpy_helper
 
 from edge_dx.manifest import AnyOutput, Features
 from export.calibrate import tensors_data
-from export.graph import constant, named_nodes, serialise, tidy
+from export.float16 import in_float16
+from export.graph import (
+    constant,
+    front_nodes,
+    named_nodes,
+    serialise,
+    tidy,
+    without_zero_points,
+)
+from export.scheme import Layer, Scheme
 
 QUANTIZED_OPS = (
     "Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Mul", "Concat", "Relu", "Clip",
@@ -47,12 +57,59 @@ def preprocess(graph: bytes) -> bytes:
         return raw
 
 
+def observe(
+    preprocessed: bytes, feeds: Mapping[str, np.ndarray[Any, Any]]
+) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+    """Runs studies one at a time and gives every activation that may get a range.
+
+    Args:
+        preprocessed: the graph.
+        feeds: input → (N, …).
+    """
+    import onnxruntime as ort
+
+    model = onnx.load_from_string(preprocessed)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    shown = {
+        name
+        for node in model.graph.node
+        if node.op_type in QUANTIZED_OPS
+        for name in (*node.input, *node.output)
+        if name and name not in constants
+    }
+    outputs = {value.name for value in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(shown - outputs))
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    # The graph as it is: fused operators would hide activations.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    names = [value.name for value in session.get_outputs() if value.type == "tensor(float)"]
+    names = [name for name in names if name in shown]
+    inputs = [v.name for v in session.get_inputs() if v.name in shown and v.type == "tensor(float)"]
+    for k in range(len(next(iter(feeds.values())))):
+        one = {name: array[k : k + 1] for name, array in feeds.items()}
+        found = session.run(names, one)
+        yield {**dict(zip(names, found, strict=True)), **{name: one[name] for name in inputs}}
+
+
 def quantize(
     preprocessed: bytes,
     ranges: Mapping[str, tuple[float, float]],
     outputs: tuple[AnyOutput, ...],
+    scheme: Scheme,
+    only: str | None = None,
 ) -> bytes:
     """Quantizes a preprocessed graph with these activation ranges.
+
+    Args:
+        preprocessed: the graph.
+        ranges: activation → (lowest, highest).
+        outputs: the graph's outputs.
+        scheme: how.
+        only: quantize this layer alone, to see what it does to the answer.
 
     Raises:
         GraphError: the result is not one that devices can run.
@@ -61,22 +118,48 @@ def quantize(
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
     model = onnx.load_from_string(preprocessed)
+    kept = float_nodes(model, outputs) if scheme.head == "float" else front_nodes(model)
+    kept |= set(scheme.reverted)
+    options = {"WeightSymmetric": True, "ActivationSymmetric": scheme.symmetric}
+    if scheme.symmetric:
+        options |= {"QuantizeBias": False}
+    types = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
     quantizer = QDQQuantizer(
         model,
         per_channel=True,
-        reduce_range=False,
+        reduce_range=scheme.reduce_range,
         weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QUInt8,
+        activation_qType=types[scheme.activation],
         tensors_range=tensors_data(ranges),
-        nodes_to_quantize=[],
-        nodes_to_exclude=sorted(float_nodes(model, outputs)),
+        nodes_to_quantize=[only] if only else [],
+        nodes_to_exclude=sorted(kept - {only}),
         op_types_to_quantize=QUANTIZED_OPS,
-        extra_options={"WeightSymmetric": True, "ActivationSymmetric": False},
+        extra_options=options,
     )
     quantizer.quantize_model()
-    quantized = tidy(quantizer.model.model)
-    take_image_directly(quantized)
+    whole = quantizer.model.model
+    if scheme.symmetric and scheme.head == "float":
+        whole = in_float16(whole, float_nodes(model, outputs) - front_nodes(model))
+    if scheme.symmetric:
+        whole = without_zero_points(whole)
+    quantized = tidy(whole)
+    if scheme.activation == "uint8" and not scheme.symmetric:
+        take_image_directly(quantized)
     return serialise(tidy(quantized))
+
+
+def layers(preprocessed: bytes, outputs: tuple[AnyOutput, ...], head: str) -> tuple[Layer, ...]:
+    """The layers with weights that a scheme with this head quantizes, in the graph's order."""
+    model = onnx.load_from_string(preprocessed)
+    kept = float_nodes(model, outputs) if head == "float" else front_nodes(model)
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    found: list[Layer] = []
+    for node in model.graph.node:
+        weights = [shapes[name] for name in node.input if len(shapes.get(name, ())) > 1]
+        if node.op_type in _WEIGHTED and weights and node.name not in kept:
+            told = f"{node.op_type} {len(found) + 1} ({'×'.join(map(str, weights[0]))})"
+            found.append(Layer(name=node.name, told=told))
+    return tuple(found)
 
 
 def float_nodes(model: Any, outputs: tuple[AnyOutput, ...]) -> set[str]:
@@ -102,14 +185,7 @@ def float_nodes(model: Any, outputs: tuple[AnyOutput, ...]) -> set[str]:
 
     for output in outputs:
         walk(output.name, not isinstance(output, Features))
-    # The normalisation: what stands between the uint8 input and the first other operator.
-    front = {value.name for value in graph.input}
-    for node in graph.node:
-        data = [name for name in node.input if name not in weights]
-        if node.op_type in ("Cast", "Sub", "Mul") and data and set(data) <= front:
-            kept.add(node.name)
-            front.update(node.output)
-    return kept
+    return kept | front_nodes(model)
 
 
 def take_image_directly(model: Any) -> bool:

@@ -11,10 +11,24 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from edge_dx.manifest import Budget, Count, Eligibility, Name, Part, Positive, Text
+from edge_dx.manifest import (
+    ArrayInput,
+    Budget,
+    Count,
+    Eligibility,
+    Name,
+    Part,
+    Positive,
+    Reconstruction,
+    Text,
+    Values,
+    VectorInput,
+)
 from edge_dx.steps import AnyStep, Normalise
 
-VariantName = Literal["onnx-fp32", "onnx-int8"]
+VariantName = Literal[
+    "onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8", "tensorrt-int8", "tensorrt-fp16"
+]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 
@@ -48,12 +62,20 @@ class InputPart(Part, frozen=True, kw_only=True):
         return last
 
 
+class ImagePart(InputPart, frozen=True, kw_only=True, tag="image", tag_field="kind"):
+    """The same, as one of several inputs."""
+
+
+AnyInputPart = ImagePart | VectorInput | ArrayInput
+
+
 class ScoresPart(Part, frozen=True, kw_only=True, tag="scores", tag_field="kind"):
     """One number per label."""
 
     name: Name
     labels: Annotated[tuple[Name, ...], Meta(min_length=1)]
     activation: Literal["sigmoid", "softmax", "none"]
+    decision: Literal["threshold", "top1"] = "threshold"
 
 
 class HeatMapPart(Part, frozen=True, kw_only=True, tag="heatmap", tag_field="kind"):
@@ -68,6 +90,17 @@ class FeaturesPart(Part, frozen=True, kw_only=True, tag="features", tag_field="k
     """The pooled feature vector."""
 
     name: Name
+
+
+class MaskPart(Part, frozen=True, kw_only=True, tag="mask", tag_field="kind"):
+    """One map per label; its size is the module's."""
+
+    name: Name
+    labels: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    activation: Literal["sigmoid", "softmax", "none"]
+
+
+AnyOutputPart = ScoresPart | HeatMapPart | FeaturesPart | MaskPart | Values | Reconstruction
 
 
 class LikenessPart(Part, frozen=True, kw_only=True):
@@ -112,6 +145,10 @@ class DataPart(Part, frozen=True, kw_only=True):
         file, label, patient, group: column names; `group` is for example the site.
         positive: model label → values of the label column that mean it.
         negative: values that mean none of the labels. Any other value is an error.
+        facts: field of a vector input → column; a word must be one of the field's choices.
+        arrays: array input → column with the `.npy` file, relative to `root`.
+        masks: label of a mask output → column with a picture, white where the label is.
+        values: field of a values output → column with the true number.
         where: column → accepted values; all must hold.
         size: how many studies to draw; all where None.
         seed: of the draw.
@@ -124,7 +161,11 @@ class DataPart(Part, frozen=True, kw_only=True):
     label: str = "label"
     patient: str | None = None
     group: str | None = None
-    positive: dict[Name, tuple[str, ...]]
+    facts: dict[Name, str] = msgspec.field(default_factory=dict)
+    arrays: dict[Name, str] = msgspec.field(default_factory=dict)
+    masks: dict[Name, str] = msgspec.field(default_factory=dict)
+    values: dict[Name, str] = msgspec.field(default_factory=dict)
+    positive: dict[Name, tuple[str, ...]] = msgspec.field(default_factory=dict)
     negative: tuple[str, ...] = ()
     where: dict[str, tuple[str | int, ...]] = msgspec.field(default_factory=dict)
     size: Positive | None = None
@@ -138,11 +179,70 @@ class Sets(Part, frozen=True, kw_only=True):
     calibration: DataPart | None = None
 
 
-class QuantizationPart(Part, frozen=True, kw_only=True):
-    """How activation ranges are chosen; `percentile` is per tail and for that method alone."""
+Method = Literal["minmax", "percentile", "entropy"]
 
-    method: Literal["minmax", "percentile", "entropy"] = "minmax"
-    percentile: Annotated[float, Meta(gt=50.0, le=100.0)] = 99.999
+
+class QuantizationPart(Part, frozen=True, kw_only=True):
+    """What may be chosen for the int8 variants. One entry is a decision, several are measured.
+
+    Every combination is exported, and the validation set decides: of those within `slower` times
+    the fastest, the one whose answers lie nearest to the float model's.
+
+    Attributes:
+        methods: how activation ranges are chosen.
+        percentiles: for the method `percentile`, both tails together.
+        activations: type of activations of `onnx-int8`; TensorRT wants int8 and TFLite has int8.
+        heads: whether what stands behind the last feature map of `onnx-int8` is quantized too;
+            `tflite-int8` is integer to its borders, `tensorrt-int8` keeps its head in float16.
+        reduce_range: 7 bits for the weights of `onnx-int8`, so that x86 without VNNI does not
+            saturate; without it the variant is refused there.
+        slower: times the fastest candidate at which a candidate is out.
+        revert: how many layers may go back to float where a variant fails its gates.
+    """
+
+    methods: Annotated[tuple[Method, ...], Meta(min_length=1)] = ("minmax", "percentile")
+    percentiles: Annotated[
+        tuple[Annotated[float, Meta(gt=50.0, lt=100.0)], ...], Meta(min_length=1)
+    ] = (99.999,)
+    activations: Annotated[tuple[Literal["uint8", "int8"], ...], Meta(min_length=1)] = ("uint8",)
+    heads: Annotated[tuple[Literal["float", "int8"], ...], Meta(min_length=1)] = ("float",)
+    reduce_range: bool = False
+    slower: Annotated[float, Meta(ge=1.0)] = 1.25
+    revert: Count = 0
+
+
+class GatesPart(Part, frozen=True, kw_only=True):
+    """What a variant must reach to be packed. Margins are of the paired difference's interval.
+
+    A margin of 0.02 says: with 95 % confidence this file loses at most 0.02 against the module.
+
+    Attributes:
+        layer_sqnr_db: signal-to-noise ratio of the answer with one layer alone quantized; each
+            layer must reach it.
+        auc_margin: area under the ROC curve.
+        auc_loss: the difference itself, without its interval.
+        sensitivity_margin: at each operating point, each file at its own threshold.
+        specificity_margin: likewise.
+        accuracy_margin: share of right answers, of outputs with the decision `top1`.
+        dice_margin: mean Dice coefficient, of masks.
+        error_margin: mean absolute error of a value, in its own unit.
+        flips: share of studies that are answered otherwise.
+        heat_map_correlation: lower end of the interval of the mean correlation with the float
+            heat maps, over the studies that are not negative.
+        undelegated: operators of a TFLite file that may run outside the fast kernels.
+    """
+
+    layer_sqnr_db: float = 10.0
+    auc_margin: Fraction = 0.02
+    auc_loss: Fraction = 0.01
+    sensitivity_margin: Fraction = 0.1
+    specificity_margin: Fraction = 0.1
+    accuracy_margin: Fraction = 0.05
+    dice_margin: Fraction = 0.05
+    error_margin: dict[Name, Annotated[float, Meta(ge=0.0)]] = {}
+    flips: Fraction = 0.02
+    heat_map_correlation: Fraction = 0.9
+    undelegated: Count = 0
 
 
 class PointPart(Part, frozen=True, kw_only=True):
@@ -196,12 +296,12 @@ class CardPart(Part, frozen=True, kw_only=True):
 
 
 class RecipeFile(Part, frozen=True, kw_only=True):
-    """The whole file."""
+    """The whole file. A model of one image gives `input`, any other lists `inputs`."""
 
     name: Name
     version: Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+$")]
     title: Text
-    task: Literal["classification"] = "classification"
+    task: Literal["classification", "segmentation", "regression", "anomaly"] = "classification"
     intended_use: Text
     licence: Text
     variants: Annotated[tuple[VariantName, ...], Meta(min_length=1)] = ("onnx-fp32", "onnx-int8")
@@ -209,12 +309,24 @@ class RecipeFile(Part, frozen=True, kw_only=True):
     training: str | None = None
     parity_limit: Annotated[float, Meta(gt=0.0)] = 1e-4
     model: ModelPart
-    input: InputPart
-    outputs: Annotated[tuple[ScoresPart | HeatMapPart | FeaturesPart, ...], Meta(min_length=1)]
+    input: InputPart | None = None
+    inputs: tuple[AnyInputPart, ...] = ()
+    outputs: Annotated[tuple[AnyOutputPart, ...], Meta(min_length=1)]
     eligibility: EligibilityPart = EligibilityPart()
     data: Sets
     quantization: QuantizationPart = QuantizationPart()
-    operating_points: Annotated[tuple[PointPart, ...], Meta(min_length=1)]
+    gates: GatesPart = GatesPart()
+    operating_points: tuple[PointPart, ...] = ()
     golden: tuple[GoldenPart, ...] = ()
     budget: Budget = Budget()
     card: CardPart = CardPart()
+
+    @property
+    def all_inputs(self) -> tuple[InputPart | VectorInput | ArrayInput, ...]:
+        """The inputs in the order of the module's `forward`, however the recipe lists them."""
+        return self.inputs if self.input is None else (self.input,)
+
+    @property
+    def image(self) -> InputPart | None:
+        """The image input, where there is one."""
+        return next((part for part in self.all_inputs if isinstance(part, InputPart)), None)

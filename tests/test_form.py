@@ -60,8 +60,9 @@ RANKS = """
 errors steps device
 manifest tensors image
 result trust
-bundle backends sources interpret metrics
-gate shelf
+bundle backends sources interpret metrics vector
+gate shelf choice
+intake
 model
 proof
 overlay phantom

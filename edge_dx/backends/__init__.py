@@ -10,10 +10,12 @@ import importlib
 import importlib.util
 from dataclasses import dataclass
 
+from edge_dx import device
 from edge_dx.backends.protocol import Backend
+from edge_dx.backends.specs import input_specs, output_specs
+from edge_dx.backends.wires import Wired
 from edge_dx.errors import EngineMissing, EngineRefused
-from edge_dx.manifest import Features, HeatMap, Manifest, Scores, Variant
-from edge_dx.tensors import TensorSpec
+from edge_dx.manifest import Manifest, Variant
 
 __all__ = [
     "ENGINES",
@@ -23,6 +25,7 @@ __all__ = [
     "input_specs",
     "open_backend",
     "output_specs",
+    "right_here",
 ]
 
 
@@ -34,30 +37,53 @@ class Engine:
         module: where the backend class lives.
         cls: its name.
         formats: variant formats it reads.
-        package: importable package it needs, or None.
-        provider: onnxruntime's execution provider, or None.
+        packages: importable packages that carry it, the first one found is used; empty where
+            edge_dx carries it itself.
         install: the command that brings it.
+        also: importable packages that it needs besides.
+        provider: onnxruntime's execution provider, or None.
+        probe: `module:function` that tells why it cannot run here, or None.
+        on_processor: whether the processor computes, so that its instruction sets matter.
     """
 
     module: str
     cls: str
     formats: tuple[str, ...]
-    package: str | None
-    provider: str | None
+    packages: tuple[str, ...]
     install: str
+    also: tuple[str, ...] = ()
+    provider: str | None = None
+    probe: str | None = None
+    on_processor: bool = True
 
 
 ENGINES: dict[str, Engine] = {
     "onnx": Engine(
-        "edge_dx.backends.onnx", "OnnxCpu", ("onnx",), "onnxruntime", "CPUExecutionProvider",
-        "pip install onnxruntime",
+        "edge_dx.backends.onnx", "OnnxCpu", ("onnx",), ("onnxruntime",),
+        "pip install onnxruntime", provider="CPUExecutionProvider",
+    ),
+    "openvino": Engine(
+        "edge_dx.backends.openvino", "OpenVino", ("onnx",), ("openvino",),
+        "pip install 'edge-dx[openvino]'",
+    ),
+    "tflite": Engine(
+        "edge_dx.backends.tflite", "TfLite", ("tflite",), ("ai_edge_litert", "tflite_runtime"),
+        "pip install 'edge-dx[tflite]'",
+    ),
+    "tensorrt": Engine(
+        "edge_dx.backends.tensorrt", "TensorRt", ("onnx",),
+        ("tensorrt", "tensorrt_rtx_bindings"),
+        "it comes with JetPack, or from NVIDIA's own package index; see docs/tensorrt.md",
+        also=("cuda.bindings",), probe="edge_dx.backends.tensorrt:problem", on_processor=False,
     ),
     "onnx-cuda": Engine(
-        "edge_dx.backends.onnx", "OnnxCuda", ("onnx",), "onnxruntime", "CUDAExecutionProvider",
+        "edge_dx.backends.onnx", "OnnxCuda", ("onnx",), ("onnxruntime",),
         "pip install onnxruntime-gpu (in place of onnxruntime)",
+        provider="CUDAExecutionProvider", on_processor=False,
     ),
     "pretend": Engine(
-        "edge_dx.backends.pretend", "Pretend", ("onnx",), None, None, "it is always there",
+        "edge_dx.backends.pretend", "Pretend", ("onnx", "tflite"), (), "it is always there",
+        on_processor=False,
     ),
 }  # fmt: skip
 
@@ -71,20 +97,45 @@ def engine_state(name: str) -> tuple[bool, str]:
         EngineMissing: no engine of that name exists.
     """
     row = _row(name)
-    if row.package is None:
+    if not row.packages:
         return True, "shipped"
-    if importlib.util.find_spec(row.package) is None:
-        return False, f"{row.package} is not installed; {row.install}"
+    found = next((package for package in row.packages if _is_here(package)), None)
+    if found is None:
+        return False, f"{' or '.join(row.packages)} is not installed; {row.install}"
+    missing = [package for package in row.also if not _is_here(package)]
+    if missing:
+        return False, f"{found} is here, {', '.join(missing)} is not; {row.install}"
     try:
-        package = importlib.import_module(row.package)
+        package = importlib.import_module(found)
     except Exception as error:  # whatever a broken installation raises is the finding
-        return False, f"{row.package} is installed but broken ({error}); {row.install}"
+        return False, f"{found} is installed but broken ({error}); {row.install}"
+    version = str(getattr(package, "__version__", "of unknown version"))
     if row.provider and row.provider not in package.get_available_providers():
-        return (
-            False,
-            f"this {row.package} {package.__version__} has no {row.provider}; {row.install}",
-        )
-    return True, str(package.__version__)
+        return False, f"this {found} {version} has no {row.provider}; {row.install}"
+    if row.probe:
+        where, _, function = row.probe.partition(":")
+        wrong = getattr(importlib.import_module(where), function)()
+        if wrong is not None:
+            return False, wrong
+    return True, version if found == row.packages[0] else f"{found} {version}"
+
+
+def right_here(name: str, variant: Variant) -> str | None:
+    """Why this processor would compute something else than was measured, or None.
+
+    Raises:
+        EngineMissing: no engine of that name exists.
+    """
+    if not _row(name).on_processor or not variant.runs_on:
+        return None
+    present = device.instruction_sets()
+    if set(variant.runs_on).intersection(present):
+        return None
+    return (
+        f"variant {variant.name} is right for processors with {' or '.join(variant.runs_on)}; "
+        f"this one has {', '.join(present) or 'instruction sets that could not be told'}, where "
+        "8-bit sums may saturate silently"
+    )
 
 
 def open_backend(
@@ -105,7 +156,8 @@ def open_backend(
 
     Raises:
         EngineMissing: the engine is unknown or not installed; the message has the command.
-        EngineRefused: the engine does not read this format, or not the way it was asked to.
+        EngineRefused: the engine does not read this format or not the way it was asked to, or
+            this processor lacks the instruction sets that the file was made for.
         EngineFailed: the engine raised while loading.
         TensorMismatch: the file's inputs or outputs are not those of the manifest.
     """
@@ -121,32 +173,22 @@ def open_backend(
         raise EngineMissing(f"engine {name}: {detail}")
     if threads is not None and threads < 1:  # engines read 0 as "all cores", which nobody asked for
         raise EngineRefused(f"engine {name}: threads is at least 1, not {threads}")
+    wrong = right_here(name, variant)
+    if wrong:
+        raise EngineRefused(f"engine {name}: {wrong}. Use an fp32 variant, or export an int8 one "
+                            "with reduce_range")  # fmt: skip
     factory = getattr(importlib.import_module(row.module), row.cls)
     backend: Backend = factory(manifest, variant, payload, 1 if threads is None else threads)
-    return backend
+    if not variant.wires or name == "pretend":
+        return backend
+    return Wired(backend, manifest, variant, (input_specs(manifest), output_specs(manifest)))
 
 
-def input_specs(manifest: Manifest) -> tuple[TensorSpec, ...]:
-    """The input tensors that the manifest promises, batch dimension first (None: any size)."""
-    return tuple(TensorSpec(i.name, i.dtype, (None, *i.shape)) for i in manifest.inputs)
-
-
-def output_specs(manifest: Manifest) -> tuple[TensorSpec, ...]:
-    """The output tensors that the manifest promises, batch dimension first."""
-    labels = {o.name: len(o.labels) for o in manifest.outputs if isinstance(o, Scores)}
-    shapes: list[tuple[int | None, ...]] = []
-    for output in manifest.outputs:
-        if isinstance(output, Scores):
-            shapes.append((None, len(output.labels)))
-        elif isinstance(output, HeatMap):
-            shapes.append((None, labels[output.of], *output.shape))
-        else:
-            assert isinstance(output, Features)
-            shapes.append((None, output.size))
-    return tuple(
-        TensorSpec(output.name, "float32", shape)
-        for output, shape in zip(manifest.outputs, shapes, strict=True)
-    )
+def _is_here(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # of a dotted name, the parent
+        return False
 
 
 def _row(name: str) -> Engine:

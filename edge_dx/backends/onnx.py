@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from edge_dx.backends.protocol import Backend
-from edge_dx.errors import EngineFailed, EngineRefused, TensorMismatch
+from edge_dx.backends.specs import check_file, file_specs
+from edge_dx.errors import EngineFailed, EngineRefused
 from edge_dx.manifest import Manifest, Variant
 from edge_dx.tensors import Array, TensorSpec, check_feeds
 
@@ -49,8 +50,6 @@ class _Onnx:
     def __init__(self, manifest: Manifest, variant: Variant, payload: bytes, threads: int) -> None:
         import onnxruntime as ort
 
-        from edge_dx.backends import input_specs, output_specs
-
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -71,10 +70,11 @@ class _Onnx:
             )
         self._session: Any = session
         self._inputs = tuple(_spec(value) for value in session.get_inputs())
-        self._outputs = tuple(_spec(value) for value in session.get_outputs())
-        self._names = [spec.name for spec in self._outputs]
-        _same(self._name, "inputs", self._inputs, input_specs(manifest))
-        _same(self._name, "outputs", self._outputs, output_specs(manifest))
+        found = tuple(_spec(value) for value in session.get_outputs())
+        promised = file_specs(manifest, variant)
+        check_file(self._name, self._inputs, found, promised)
+        self._names = [spec.name for spec in promised[1]]
+        self._outputs = tuple(sorted(found, key=lambda spec: self._names.index(spec.name)))
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -85,6 +85,11 @@ class _Onnx:
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The graph's outputs."""
         return self._outputs
+
+    @property
+    def built(self) -> None:
+        """Nothing: the session reads the file as it is."""
+        return None
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Runs the graph; see `Backend.run`."""
@@ -123,23 +128,6 @@ class OnnxCuda(_Onnx):
 def _spec(value: Any) -> TensorSpec:
     shape = tuple(n if isinstance(n, int) else None for n in value.shape)
     return TensorSpec(value.name, _DTYPES.get(value.type, value.type), shape)
-
-
-def _same(
-    name: str, what: str, found: tuple[TensorSpec, ...], promised: tuple[TensorSpec, ...]
-) -> None:
-    def comparable(spec: TensorSpec) -> tuple[str, str, tuple[int | None, ...]]:
-        return spec.name, spec.dtype, spec.shape[1:]  # the batch dimension may be fixed or free
-
-    if [comparable(s) for s in found] != [comparable(s) for s in promised]:
-        raise TensorMismatch(
-            f"{name}: the file's {what} are {_told(found)}, the manifest promises "
-            f"{_told(promised)}; export the bundle again"
-        )
-
-
-def _told(specs: tuple[TensorSpec, ...]) -> str:
-    return ", ".join(f"{s.name} {s.dtype}{list(s.shape)}" for s in specs)
 
 
 _: type[Backend] = OnnxCpu  # the class keeps the protocol, said where mypy reads it

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edge_dx.backends.protocol import Backend
+from edge_dx.backends.specs import input_specs, output_specs
 from edge_dx.errors import EngineFailed
 from edge_dx.manifest import HeatMap, Manifest, Variant
 from edge_dx.tensors import Array, TensorSpec, check_feeds
@@ -22,8 +23,6 @@ class Pretend:
     """Keeps the protocol and the manifest, and knows nothing."""
 
     def __init__(self, manifest: Manifest, variant: Variant, payload: bytes, threads: int) -> None:
-        from edge_dx.backends import input_specs, output_specs
-
         del variant, payload, threads  # the fake reads no file and needs no threads
         self._inputs = input_specs(manifest)
         self._outputs = output_specs(manifest)
@@ -39,6 +38,11 @@ class Pretend:
     def outputs(self) -> tuple[TensorSpec, ...]:
         """What the manifest promises."""
         return self._outputs
+
+    @property
+    def built(self) -> None:
+        """Nothing."""
+        return None
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Gives each sample its mean grey level, scaled to -2..2, as every score."""

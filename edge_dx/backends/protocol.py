@@ -1,4 +1,4 @@
-"""The backend protocol: four members, the same for every engine."""
+"""The backend protocol: five members, the same for every engine."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ class Backend(Protocol):
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The tensors that `run` gives."""
+
+    @property
+    def built(self) -> str | None:
+        """SHA-256 of what the engine compiled for this very device, or None where it reads the
+        file as it is. Compiled engines are not reproducible, so results carry this digest.
+        """
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Runs the model once.

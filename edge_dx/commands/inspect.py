@@ -25,20 +25,20 @@ def act(options: argparse.Namespace) -> int:
     print(f"  intended use   {manifest.intended_use}")
     print(f"  licence        {manifest.licence}")
     for item in manifest.inputs:
-        steps = " → ".join(type(step).__name__.lower() for step in item.prepare)
-        folded = " + normalise in the graph" if item.in_graph else ""
-        print(f"  input          {item.name}: {item.dtype} {list(item.shape)}; {steps}{folded}")
+        print(f"  input          {item.name}: {_input(item)}")
     for output in manifest.outputs:
-        labels = f" ({', '.join(output.labels)})" if isinstance(output, contract.Scores) else ""
-        print(f"  output         {output.name}: {type(output).__name__.lower()}{labels}")
+        print(f"  output         {output.name}: {type(output).__name__.lower()}{_gives(output)}")
     for variant in manifest.variants:
         size = manifest.members[variant.file].bytes
         fidelity = variant.fidelity
+        measured = "nothing was measured" if fidelity is None else (
+            f"AUC {_told(fidelity.auc)}; {fidelity.decision_flips} of {fidelity.n} decisions "
+            f"differ from {fidelity.reference}")  # fmt: skip
         print(f"  variant        {variant.name}: {size / 1e6:.2f} MB; "
-              f"engines {', '.join(variant.engines)}; AUC {_told(fidelity.auc)}; "
-              f"{fidelity.decision_flips} of {fidelity.n} decisions differ from "
-              f"{fidelity.reference}")  # fmt: skip
-        for group in fidelity.groups:
+              f"engines {', '.join(variant.engines)}; {measured}")  # fmt: skip
+        if variant.runs_on:
+            print(f"                   for processors with {' or '.join(variant.runs_on)}")
+        for group in fidelity.groups if fidelity else ():
             print(f"                   {group.name}: {group.positives} positive, "
                   f"{group.negatives} negative; AUC {_told(group.auc)}")  # fmt: skip
         for point in variant.operating_points:
@@ -49,6 +49,30 @@ def act(options: argparse.Namespace) -> int:
     if card:
         print(f"\n{card.decode('utf-8', 'replace').strip()}")
     return 0
+
+
+def _input(item: contract.AnyInput) -> str:
+    if isinstance(item, contract.VectorInput):
+        return "facts; " + ", ".join(
+            f"{f.name} ({' or '.join(f.choices) or f'{f.low:g} to {f.high:g} {f.unit}'})"
+            for f in item.fields
+        )
+    if isinstance(item, contract.ArrayInput):
+        return f"{item.dtype} {list(item.shape)}; {item.unit}"
+    steps = " → ".join(type(step).__name__.lower() for step in item.prepare)
+    folded = " + normalise in the graph" if item.in_graph else ""
+    return f"{item.dtype} {list(item.shape)}; {steps}{folded}"
+
+
+def _gives(output: contract.AnyOutput) -> str:
+    names: tuple[str, ...] = ()
+    if isinstance(output, (contract.Scores, contract.Mask)):
+        names = output.labels
+    elif isinstance(output, contract.Values):
+        names = tuple(f"{field.name} [{field.unit}]" for field in output.fields)
+    elif isinstance(output, contract.Reconstruction):
+        names = (f"{output.label}, by how badly {output.of} is drawn again",)
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _told(estimate: Estimate | None) -> str:

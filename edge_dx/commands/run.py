@@ -14,6 +14,7 @@ from typing import Any
 from edge_dx import sources
 from edge_dx.commands import opening
 from edge_dx.errors import EdgeDxError, MissingExtra, NotFound
+from edge_dx.manifest import ImageInput
 from edge_dx.model import Model, load
 from edge_dx.result import Reason, Result, Status
 
@@ -108,7 +109,8 @@ def _line(file: Path, result: Result | EdgeDxError, model: Model, *, as_json: bo
         "file": str(file), "status": Status.FAILED.value, "label": None, "score": None,
         "threshold": None, "operating_point": None, "variant": model.variant.name,
         "engine": model.engine, "reasons": [code.value], "details": [str(result)],
-        "probabilities": {}, "findings": [], "heat_map": None, "assumed": [],
+        "probabilities": {}, "findings": [], "heat_map": None, "masks": [], "values": [],
+        "assumed": [], "engine_digest": model.backend.built,
         "bundle": f"{model.bundle.manifest.name} {model.bundle.manifest.version}",
         "bundle_digest": model.bundle.digest, "signature": model.bundle.signer or "unsigned",
         "input_digest": None,
@@ -130,6 +132,10 @@ def _told(result: Result) -> str:
     words = [result.status.value]
     if result.score is not None and result.threshold is not None:
         words.append(f"{result.label} {result.score:.3f} (threshold {result.threshold:.3f})")
+    elif result.score is not None:
+        words.append(f"{result.label} {result.score:.3f}")
+    words += [f"{value.name} {value.value:.4g} {value.unit}".rstrip() for value in result.values]
+    words += [f"{mask.label} on {mask.share:.1%} of the image" for mask in result.masks]
     words += [f"{why.code.value}: {why.detail}" for why in result.reasons]
     if result.signer is None:
         words.append("UNSIGNED bundle")
@@ -139,9 +145,11 @@ def _told(result: Result) -> str:
 def _overlay(path: Path, file: Path, result: Result, model: Model) -> None:
     from edge_dx import overlay
 
+    spec = model.bundle.manifest.inputs[0]
+    if not isinstance(spec, ImageInput):
+        return
     try:
-        overlay.save(path, sources.read(file), result, model.preparation,
-                     model.bundle.manifest.inputs[0])  # fmt: skip
+        overlay.save(path, sources.read(file), result, model.preparation, spec)
     except (EdgeDxError, OSError) as error:  # nothing to draw on, or no room to write it
         print(f"edge-dx: no overlay: {error}", file=sys.stderr)
 

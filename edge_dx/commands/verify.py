@@ -11,9 +11,10 @@ from typing import Any
 
 from edge_dx.backends import ENGINES, engine_state, open_backend
 from edge_dx.bundle import Bundle, open_bundle
+from edge_dx.choice import choose
 from edge_dx.commands import opening
 from edge_dx.errors import EdgeDxError
-from edge_dx.model import Model, choose
+from edge_dx.model import Model
 from edge_dx.proof import Proof, verify
 from edge_dx.shelf import find
 

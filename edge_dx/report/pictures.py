@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_dx import overlay, sources
 from edge_dx.errors import InputError, NotFound
+from edge_dx.manifest import ImageInput
 from edge_dx.model import Model
 from edge_dx.result import Result
 
@@ -30,6 +31,8 @@ def make(model: Model, file: Path, result: Result, target: Path) -> str | None:
     try:
         study = sources.read(file)
         spec = model.bundle.manifest.inputs[0]
+        if not isinstance(spec, ImageInput):
+            return None
         overlay.save(target, study, result, model.preparation, spec)
         picture = overlay.film_with_map(study, result, model.preparation, spec)
     except (InputError, NotFound):  # nothing to draw on; the answer's reason says why
