@@ -124,9 +124,14 @@ def template_of(tensors: NDArray[Any], side: int) -> tuple[float, ...]:
     """The template of prepared images `(N, C, H, W)`: their mean at `side` × `side`, standardised.
 
     Rounded to four decimals, which the manifest carries.
+
+    Raises:
+        ValueError: the images show nothing that they share.
     """
     mean = np.mean([_standardised(tensor[None], side) for tensor in tensors], axis=0)
     mean -= mean.mean()
+    if not np.linalg.norm(mean) > 0:
+        raise ValueError("the images show nothing that they share")
     return tuple(round(float(v), 4) for v in mean / np.linalg.norm(mean))
 
 

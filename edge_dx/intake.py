@@ -7,6 +7,7 @@ tensors.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class Taken:
         source: what the caller gave.
         started: when, in nanoseconds of the performance counter.
         study: the image, once it was opened.
+        digest: SHA-256 of what was given, once all of it was read.
         feeds: input → (1, …); empty where the study was declined.
         status: why it was declined, or None.
         took: stage → milliseconds.
@@ -39,6 +41,7 @@ class Taken:
     source: Any
     started: int
     study: sources.Study | None = None
+    digest: str | None = None
     feeds: dict[str, Array] = field(default_factory=dict)
     status: Status | None = None
     reasons: tuple[Why, ...] = ()
@@ -96,6 +99,8 @@ class Intake:
             if taken.reasons:
                 taken.feeds = {}
                 taken.status = Status.NOT_ANALYSED
+            elif taken.digest is None:
+                taken.digest = self._digest(taken)
         except InputError as error:
             reason = Reason(error.reason)
             broken = reason is Reason.UNREADABLE
@@ -126,19 +131,17 @@ class Intake:
         is_file = isinstance(source, (str, Path))
         if takes_cases and is_file and str(source).lower().endswith(".json"):
             source = cases.read(Path(source), self._inputs)
-        only = self._inputs[0]
-        if not several and not (isinstance(source, Mapping) and set(source) == {only.name}):
-            return {only.name: source}
+        if not several and not _names(source, self._inputs[0]):
+            return {self._inputs[0].name: source}
         if not isinstance(source, Mapping):
             names = ", ".join(item.name for item in self._inputs)
             raise TensorMismatch(
                 f"{self._name} takes {names}: give a dict from each to its source, or a case file "
                 "(.json)"
             )
-        if unknown := sorted(set(source) - set(self._specs)):
+        if unknown := sorted(str(name) for name in source if name not in self._specs):
             raise UnsupportedInput(
-                f"{', '.join(map(str, unknown))} is no input; the model takes "
-                f"{', '.join(self._specs)}",
+                f"{', '.join(unknown)} is no input; the model takes {', '.join(self._specs)}",
                 "unknown_input",
             )
         for item in self._inputs:
@@ -149,10 +152,25 @@ class Intake:
                 )
         return source
 
+    def _digest(self, taken: Taken) -> str:
+        """Names the whole input, where it is more than one picture."""
+        found = hashlib.sha256()
+        for item in self._inputs:
+            if isinstance(item, ImageInput) and taken.study is not None:
+                own = taken.study.digest
+            else:
+                tensor = taken.feeds[item.name]
+                told = f"{tensor.dtype}{tensor.shape}".encode()
+                own = hashlib.sha256(told + tensor.tobytes()).hexdigest()
+            found.update(f"{item.name}\0{own}\n".encode())
+        return found.hexdigest()
+
     def _image(self, taken: Taken, item: ImageInput, source: Any, mark: int) -> int:
         """Reads, gates and prepares the image; sets the reasons where a gate declines it."""
         study = sources.read(source)
         taken.study = study
+        if len(self._inputs) == 1:
+            taken.digest = study.digest
         taken.reasons = gate.check_header(study, self._limits)
         if taken.reasons:
             return taken.lap("read", mark)
@@ -168,6 +186,13 @@ class Intake:
             if not taken.reasons:
                 taken.feeds[item.name] = tensor
         return taken.lap("prepare", mark)
+
+
+def _names(source: Any, item: AnyInput) -> bool:
+    """Whether a dict names the only input, and is not itself the facts that it takes."""
+    if not isinstance(source, Mapping) or set(source) != {item.name}:
+        return False
+    return not isinstance(item, VectorInput) or isinstance(source[item.name], Mapping)
 
 
 def _plain(item: AnyInput, source: Any) -> Array:

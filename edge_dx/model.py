@@ -234,7 +234,7 @@ class Model:
             variant=self.variant.name,
             engine=self.engine,
             signer=self.bundle.signer,
-            input_digest=study.digest if study else None,
+            input_digest=case.digest,
             timing_ms=TimingMs(**case.took, total=(done - case.started) / 1e6),
             masks=answer.masks,
             values=answer.values,

@@ -29,6 +29,7 @@ _COLOURS = {
     Status.POSITIVE: (255, 150, 90),
     Status.INDETERMINATE: (245, 205, 90),
     Status.NEGATIVE: (150, 205, 245),
+    Status.MEASURED: (190, 225, 175),
     Status.NOT_ANALYSED: (200, 204, 208),
     Status.FAILED: (255, 125, 150),
 }
@@ -171,6 +172,8 @@ def _banner(width: int, result: Result) -> Picture:
     answer = result.status.value.replace("_", " ").upper()
     if result.score is not None and result.threshold is not None:
         answer += f": {result.label} {result.score:.3f} (threshold {result.threshold:.3f})"
+    elif result.score is not None:
+        answer += f": {result.label} {result.score:.3f}"
     elif result.reasons:
         answer += f": {result.reasons[0].code.value}"
     trust = "" if result.signer else ", UNSIGNED"

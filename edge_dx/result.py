@@ -162,7 +162,8 @@ class Result:
         file: the study's path, or None for arrays.
         bundle, bundle_digest, variant, engine, signer: what answered; signer is None where the
             bundle is unsigned.
-        input_digest: SHA-256 of the file's bytes, or of the array.
+        input_digest: SHA-256 of the image file's bytes or of the image array; of any other input
+            over the digests of its parts. None where not all of it could be read.
         timing_ms: where the time went.
         masks: where each label of a mask output lies.
         values: the quantities of a values output.

@@ -55,7 +55,8 @@ def _value(item: VectorInput, field: VectorField, facts: Mapping[str, Any]) -> f
             )
         return field.choices[given]
     try:
-        value = float(given)
+        # A truth value is a number to Python, and was a question to whoever gave it.
+        value = float("nan") if isinstance(given, (bool, np.bool_)) else float(given)
     except (TypeError, ValueError, OverflowError) as error:
         raise UnsupportedInput(
             f"{item.name}: {field.name} is no number; it takes {_told(field)}", "out_of_range"
@@ -71,6 +72,8 @@ def _value(item: VectorInput, field: VectorField, facts: Mapping[str, Any]) -> f
 
 
 def _told(field: VectorField) -> str:
-    if field.choices:
-        return f"{field.name} ({' or '.join(sorted(field.choices))})"
-    return f"{field.name} ({field.low:g} to {field.high:g} {field.unit})".replace(" )", ")")
+    """What a field takes: its words, and its range unless they already cover it."""
+    told = sorted(field.choices)
+    if not told or not {field.low, field.high} <= set(field.choices.values()):
+        told.append(f"{field.low:g} to {field.high:g} {field.unit}".rstrip())
+    return f"{field.name} ({' or '.join(told)})"

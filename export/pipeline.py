@@ -13,7 +13,7 @@ from edge_dx.bundle import Bundle
 from edge_dx.gate import correlation, template_of
 from edge_dx.manifest import ImageInput, Likeness
 from export.datasets import Studies, check_no_leak, read_studies, rows_of
-from export.errors import DataMissing, ExportError, GateFailed, RecipeError
+from export.errors import DataError, DataMissing, ExportError, GateFailed, RecipeError
 from export.evidence import (
     Evidence,
     Stored,
@@ -276,11 +276,14 @@ class _Run:
         if part is None or image is None:
             return None
         films = (self.calibration or validation).feeds[image.name]
-        likeness = Likeness(
-            side=part.side,
-            template=template_of(films, part.side),
-            min_correlation=part.min_correlation,
-        )
+        try:
+            template = template_of(films, part.side)
+        except ValueError as error:
+            raise DataError(
+                f"eligibility.likeness: no template can be made ({error}); look at the calibration "
+                "set, or leave likeness out"
+            ) from error
+        likeness = Likeness(side=part.side, template=template, min_correlation=part.min_correlation)
         found = sorted(correlation(f[None], likeness) for f in validation.feeds[image.name])
         refused = sum(value < part.min_correlation for value in found)
         self.say(

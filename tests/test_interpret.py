@@ -95,7 +95,7 @@ def outputs() -> dict[str, np.ndarray[Any, Any]]:
 
 def test_outputs_that_add_up_have_no_problem(manifest: Manifest, outputs: dict[str, Any]) -> None:
     for sample in (0, 1):
-        assert interpret.integrity_problem(manifest, outputs, sample) is None
+        assert interpret.integrity_problem(manifest, manifest.variants[0], outputs, sample) is None
 
 
 @pytest.mark.parametrize("off", [0.0009, 0.0011])
@@ -103,12 +103,12 @@ def test_the_identity_holds_within_its_tolerance(
     manifest: Manifest, outputs: dict[str, Any], off: float
 ) -> None:
     outputs["logits"][1] += np.float32(off)
-    why = interpret.integrity_problem(manifest, outputs, 1)
+    why = interpret.integrity_problem(manifest, manifest.variants[0], outputs, 1)
     assert (why is None) == (off < 0.001)
     if why:
         assert why.code is Reason.MODEL_INTEGRITY
         assert "cam does not add up to logits: off by 0.0011, allowed 0.001" in why.detail
-    assert interpret.integrity_problem(manifest, outputs, 0) is None
+    assert interpret.integrity_problem(manifest, manifest.variants[0], outputs, 0) is None
 
 
 @pytest.mark.parametrize("name", ["logits", "cam", "features"])
@@ -118,10 +118,10 @@ def test_what_is_not_finite_is_noticed_in_every_output(
 ) -> None:
     flat = outputs[name][1].reshape(-1)
     flat[: len(values)] = values[: len(flat)]
-    why = interpret.integrity_problem(manifest, outputs, 1)
+    why = interpret.integrity_problem(manifest, manifest.variants[0], outputs, 1)
     assert why
     assert why.detail == f"output {name} is not finite"
-    assert interpret.integrity_problem(manifest, outputs, 0) is None
+    assert interpret.integrity_problem(manifest, manifest.variants[0], outputs, 0) is None
 
 
 def test_findings_read_the_sample_that_is_asked_for(
@@ -129,5 +129,5 @@ def test_findings_read_the_sample_that_is_asked_for(
 ) -> None:
     outputs["logits"][:] = [[-3.0], [3.0]]
     variant = manifest.variants[0]
-    statuses = [interpret.findings(manifest, variant, outputs, i)[0].status for i in (0, 1)]
+    statuses = [interpret.findings(manifest, variant, outputs, i, {})[0].status for i in (0, 1)]
     assert statuses == [Status.NEGATIVE, Status.POSITIVE]

@@ -40,6 +40,30 @@ def valid() -> Manifest:
         {"name": "site A", "positives": 2, "negatives": 2, "auc": dict(figure),
          "sensitivity": None, "specificity": None}
     ]  # fmt: skip
+    variant["fidelity"]["auc_difference"] = dict(figure)
+    variant["fidelity"]["heat_map_agreement"] = dict(figure)
+    variant["fidelity"]["engines"] = {
+        "onnx": {"version": "1", "max_score_error": 0.1, "decision_flips": 0,
+                 "latency_p50_ms": 1.0, "latency_p90_ms": 2.0}
+    }  # fmt: skip
+    variant["wires"] = {"image": {"tensor": "x", "dtype": "int8", "scale": 0.5, "normalised": True}}
+    variant["identity_tolerance"] = {"cam": 0.1}
+    variant["quantization"] = {"scheme": "none"}
+    fact = {"name": "age", "unit": "years", "low": 0, "high": 120, "choices": {"unknown": 50}}
+    found["inputs"] += [
+        {"kind": "vector", "name": "facts", "fields": [fact]},
+        {"kind": "array", "name": "spectrum", "shape": [4, 2], "unit": "dB"},
+    ]
+    found["outputs"] += [
+        {"kind": "mask", "name": "lung", "labels": ["left"], "activation": "sigmoid",
+         "shape": [8, 8]},
+        {"kind": "values", "name": "measures", "fields": [{"name": "volume", "unit": "ml"}]},
+        {"kind": "reconstruction", "name": "again", "of": "spectrum"},
+    ]  # fmt: skip
+    point = variant["operating_points"][0]
+    for name, label in (("lung", "left"), ("again", "anomaly")):
+        variant["operating_points"].append({**point, "name": label, "output": name, "label": label})
+    variant["tolerance"] |= dict.fromkeys(("lung", "measures", "again"), 0.1)
     found["inputs"][0]["prepare"] = [
         {"step": "colour", "to": "grey"},
         {"step": "orientation", "rotate_deg": 90},
@@ -72,7 +96,8 @@ def at(tree: Any, path: tuple[Any, ...]) -> Any:
 
 
 # Objects whose keys are names of the user's own, not words of the vocabulary.
-OPEN = {"tolerance", "status", "classes", "tools", "quantization", "members"}
+OPEN = {"tolerance", "status", "classes", "tools", "quantization", "members", "engines", "wires",
+        "identity_tolerance", "choices"}  # fmt: skip
 
 
 def test_the_walk_below_meets_every_kind_of_object() -> None:
@@ -81,11 +106,8 @@ def test_the_walk_below_meets_every_kind_of_object() -> None:
     assert used == set(get_args(AnyStep))
     assert found.eligibility.likeness
     assert found.variants[0].fidelity.groups
-    assert {type(o) for o in found.outputs} == {
-        contract.Scores,
-        contract.HeatMap,
-        contract.Features,
-    }
+    assert {type(o) for o in found.outputs} == set(get_args(contract.AnyOutput))
+    assert {type(i) for i in found.inputs} == set(get_args(contract.AnyInput))
 
 
 def test_an_unknown_key_is_refused_in_every_object() -> None:
@@ -125,11 +147,26 @@ def test_a_missing_or_mistyped_key_never_passes_for_another() -> None:
     limits = {"modalities", "body_parts", "views", "min_side_px", "max_aspect", "min_contrast",
               "max_clipped", "max_colour", "likeness"}  # fmt: skip
     told = {"groups", "latency_p50_ms", "latency_p90_ms", "machine", "quantization", "reasons",
-            "latency_p99_ms", "peak_memory_mb", "file_mb", "in_graph"}  # fmt: skip
-    # msgspec needs no tag where there is but one kind, as schema 1 has of inputs and of
-    # steps in the graph. Members that
-    # nothing refers to, and names of the user's own, may go too.
-    assert optional == steps | limits | told | {"kind", "step", "card.md", "tb"}
+            "latency_p99_ms", "peak_memory_mb", "file_mb", "dtype"}  # fmt: skip
+    told |= {
+        "wires",
+        "runs_on",
+        "undelegated",
+        "identity_tolerance",
+        "engines",
+        "auc_difference",
+        "heat_map_agreement",
+        "zero_point",
+        "layout",
+        "normalised",
+        "scale",
+        "decision",
+    }
+    told |= {"mean", "std", "choices", "offset", "total_mb"}
+    # msgspec needs no tag where there is but one kind, as schema 1 has of steps in the graph.
+    # Members that nothing refers to, and names of the user's own, may go too.
+    own = {"card.md", "tb", "cam", "onnx", "scheme", "image", "unknown"}
+    assert optional == steps | limits | told | own | {"step", "label", "unit"}
 
 
 @settings(max_examples=150, deadline=None, database=None)
@@ -199,10 +236,46 @@ CONTRADICTIONS: dict[str, tuple[Callable[[Manifest], Any], str]] = {
         lambda m: m["outputs"][0].update(labels=["finding", "finding"]),
         "two labels of the same name",
     ),
-    "two inputs": (
+    "two images": (
         lambda m: m["inputs"].append({**m["inputs"][0], "name": "other"}),
-        "exactly one image input",
+        "at most one image input",
     ),
+    "two inputs": (lambda m: m["inputs"].append(m["inputs"][1]), "two inputs have the same name"),
+    "input and output": (
+        lambda m: m["inputs"][1].update(name="logits"),
+        "an input and an output have the same name",
+    ),
+    "two facts": (
+        lambda m: m["inputs"][1]["fields"].append(m["inputs"][1]["fields"][0]),
+        "'facts' has two fields of the same name",
+    ),
+    "two values": (
+        lambda m: m["outputs"][4]["fields"].append(m["outputs"][4]["fields"][0]),
+        "'measures' has two fields of the same name",
+    ),
+    "no value fits": (
+        lambda m: m["inputs"][1]["fields"][0].update(low=121),
+        "'age' of 'facts' accepts nothing",
+    ),
+    "map without image": (lambda m: m["inputs"].pop(0), "is a map, and the model takes no image"),
+    "drawn again": (lambda m: m["outputs"][5].update(of="facts"), "which is no array input"),
+    "wire of nothing": (
+        lambda m: _variant(m)["wires"].update(x=_variant(m)["wires"]["image"]),
+        "wires for no tensor",
+    ),
+    "nothing to normalise": (
+        lambda m: m["inputs"][0].update(in_graph=[]),
+        "nothing is left to normalise",
+    ),
+    "identity of nothing": (
+        lambda m: _variant(m)["identity_tolerance"].update(logits=0.1),
+        "logits is no heat map",
+    ),
+    "no probability": (
+        lambda m: _point(m).update(threshold=1.1, band=[1.0, 1.2]),
+        "that is no probability",
+    ),
+    "band beyond": (lambda m: _point(m).update(band=[-0.1, 0.6]), "that is no probability"),
     "map of nothing": (lambda m: m["outputs"][1].update(of="nothing"), "belongs to 'nothing'"),
     "map of a map": (lambda m: m["outputs"][1].update(of="cam"), "which gives no scores"),
     "biases": (lambda m: m["outputs"][1].update(bias=[0, 0]), "2 biases"),
@@ -245,7 +318,7 @@ def test_a_contradiction_is_named(which: str) -> None:
         (("name",), "../x"),
         (("name",), "Chest"),
         (("version",), "1.0"),
-        (("task",), "segmentation"),
+        (("task",), "triage"),
         (("inputs",), []),
         (("inputs", 0, "shape"), [1, 0, 32]),
         (("inputs", 0, "dtype"), "float16"),
@@ -256,7 +329,9 @@ def test_a_contradiction_is_named(which: str) -> None:
         (("variants",), []),
         (("variants", 0, "format"), "pt"),
         (("variants", 0, "engines"), []),
-        (("variants", 0, "operating_points", 0, "threshold"), 1.1),
+        (("variants", 0, "runs_on"), ["sse9"]),
+        (("variants", 0, "wires", "image", "scale"), 0),
+        (("variants", 0, "precision"), "int4"),
         (("variants", 0, "operating_points", 0, "threshold"), True),
         (("members", "card.md", "sha256"), "A" * 64),
         (("members", "card.md", "bytes"), -1),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,17 +27,22 @@ GRID = SIDE // 4
 PRIVATE_KEY, PUBLIC_KEY = generate_key_pair()
 
 
-def network(seed: int = 0, bias: float = -2.1) -> bytes:
-    """An ONNX file: image uint8 (N, 1, 32, 32) → logits (N, 1), cam (N, 1, 8, 8), features."""
+def constants(seed: int = 0, bias: float = -2.1) -> dict[str, np.ndarray[Any, Any]]:
+    """The network's numbers."""
     generator = np.random.default_rng(seed)
-    constants = {
+    found = {
         "mean": np.array(128, np.float32),
         "reciprocal": np.array(1 / 64, np.float32),
         "kernel": generator.normal(0, 0.3, (CHANNELS, 1, 4, 4)).astype(np.float32),
         "head": generator.normal(0, 1, (1, CHANNELS)).astype(np.float32),
         "bias": np.array([bias], np.float32),
     }
-    constants["head_map"] = constants["head"][:, :, None, None]
+    found["head_map"] = found["head"][:, :, None, None]
+    return found
+
+
+def network(seed: int = 0, bias: float = -2.1) -> bytes:
+    """An ONNX file: image uint8 (N, 1, 32, 32) → logits (N, 1), cam (N, 1, 8, 8), features."""
     nodes = [
         helper.make_node("Cast", ["image"], ["f"], to=TensorProto.FLOAT),
         helper.make_node("Sub", ["f", "mean"], ["s"]),
@@ -57,11 +63,25 @@ def network(seed: int = 0, bias: float = -2.1) -> bytes:
             helper.make_tensor_value_info("cam", TensorProto.FLOAT, ["N", 1, GRID, GRID]),
             helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", CHANNELS]),
         ],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        [numpy_helper.from_array(value, name) for name, value in constants(seed, bias).items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def computed(image: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """The network in numpy: what every engine must give for `(N, 1, 32, 32)` uint8."""
+    given = constants()
+    x = (image.astype(np.float64) - 128) / 64
+    patches = x.reshape(len(x), GRID, 4, GRID, 4).transpose(0, 1, 3, 2, 4)
+    maps = np.maximum(np.einsum("nyxij,cij->ncyx", patches, given["kernel"][:, 0]), 0)
+    features = maps.mean(axis=(2, 3))
+    return {
+        "logits": features @ given["head"].T + given["bias"],
+        "cam": np.einsum("ncyx,kc->nkyx", maps, given["head"]),
+        "features": features,
+    }
 
 
 @dataclass
@@ -111,6 +131,42 @@ def variant(name: str = "onnx-fp32", threshold: float = 0.5) -> dict[str, Any]:
             "auc": None,
         },
     }
+
+
+# Of the committed files, as tests/data/make_tiny_tflite.py made them.
+_TENSORS = {
+    "image": "serving_default_args_0",
+    "logits": "serving_default_output_0_output",
+    "cam": "serving_default_output_1_output",
+    "features": "serving_default_output_2_output",
+}
+
+
+def tflite_file(precision: str = "fp32") -> bytes:
+    """The committed file of that precision."""
+    return (Path(__file__).parent / "data" / f"tiny-{precision}.tflite").read_bytes()
+
+
+def tflite_variant(precision: str = "fp32") -> dict[str, Any]:
+    """A variant whose wires are read from the file; needs a TFLite interpreter."""
+    from edge_dx.backends.tflite import describe
+
+    found = describe(tflite_file(precision))
+    tensors = {tensor.name: tensor for tensor in (*found.inputs, *found.outputs)}
+    wires = {}
+    for name, tensor in _TENSORS.items():
+        told = tensors[tensor]
+        wires[name] = {
+            "tensor": tensor, "dtype": told.dtype, "scale": told.scale,
+            "zero_point": told.zero_point, "normalised": name == "image",
+        }  # fmt: skip
+    name = f"tflite-{precision}"
+    return {
+        **variant(name), "file": f"variants/{name}.tflite", "format": "tflite",
+        "precision": precision, "engines": ["tflite"], "batch": "one", "wires": wires,
+        "tolerance": {"logits": 0.2, "cam": 0.5, "features": 0.2},
+        "identity_tolerance": {"cam": 0.2},
+    }  # fmt: skip
 
 
 def parts(**changes: Any) -> Parts:

@@ -21,8 +21,8 @@ from edge_dx.bundle import Bundle, open_bundle
 from edge_dx.commands import demo_inputs, opening
 from edge_dx.commands.run import expand, judge
 from edge_dx.commands.verify import prove_all
-from edge_dx.errors import EdgeDxError, NotFound
-from edge_dx.manifest import HeatMap, OperatingPoint
+from edge_dx.errors import EdgeDxError, NotFound, UnsupportedInput
+from edge_dx.manifest import HeatMap, ImageInput, OperatingPoint
 from edge_dx.model import Model, load
 from edge_dx.proof import Proof
 from edge_dx.report import evaluation, labels, pictures, text
@@ -63,6 +63,13 @@ def act(options: argparse.Namespace) -> int:
     if films is not None and not films.is_dir():
         raise NotFound(f"{films}: no such directory of films")
     demo = _Demo(open_bundle(find(options.bundle), **opening(options)), Path(options.out))
+    inputs = demo.bundle.manifest.inputs
+    if len(inputs) > 1 or not isinstance(inputs[0], ImageInput):
+        raise UnsupportedInput(
+            f"{demo.bundle.path}: the demonstration draws chest films, and this model takes "
+            f"{', '.join(item.name for item in inputs)}; use edge-dx verify and edge-dx run",
+            "missing_input",
+        )
     try:
         _run(demo, options, films)
     except OSError as error:  # no right to write, no room left
@@ -178,9 +185,11 @@ def _judge_others(demo: _Demo, model: Model, lines: IO[str]) -> None:
         _say(f"  {demo.refused_note}")
 
 
-def _listed(films: Path, model: Model) -> tuple[labels.Listed | None, OperatingPoint]:
+def _listed(films: Path, model: Model) -> tuple[labels.Listed | None, OperatingPoint | None]:
     """The labelled films, if there are labels, and the operating point that they are about."""
     points = model.variant.operating_points
+    if not points:  # the likeliest label alone: there is no yes or no to compare with a truth
+        return None, None
     listed = labels.read_labels(films, points[0].label)
     if listed is not None and not any(truth.positive for _, truth in listed.films):
         said = {truth.label for _, truth in listed.films}

@@ -17,6 +17,7 @@ from edge_dx.errors import EdgeDxError, MissingExtra, NotFound
 from edge_dx.manifest import ImageInput
 from edge_dx.model import Model, load
 from edge_dx.result import Reason, Result, Status
+from edge_dx.sources import cases
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"}
 
@@ -110,9 +111,10 @@ def _line(file: Path, result: Result | EdgeDxError, model: Model, *, as_json: bo
         "threshold": None, "operating_point": None, "variant": model.variant.name,
         "engine": model.engine, "reasons": [code.value], "details": [str(result)],
         "probabilities": {}, "findings": [], "heat_map": None, "masks": [], "values": [],
-        "assumed": [], "engine_digest": model.backend.built,
+        "assumed": [],
         "bundle": f"{model.bundle.manifest.name} {model.bundle.manifest.version}",
         "bundle_digest": model.bundle.digest, "signature": model.bundle.signer or "unsigned",
+        "engine_digest": model.backend.built,
         "input_digest": None,
         "timing_ms": dict.fromkeys(("read", "prepare", "infer", "interpret", "total"), 0.0),
     }  # fmt: skip
@@ -145,11 +147,14 @@ def _told(result: Result) -> str:
 def _overlay(path: Path, file: Path, result: Result, model: Model) -> None:
     from edge_dx import overlay
 
-    spec = model.bundle.manifest.inputs[0]
-    if not isinstance(spec, ImageInput):
+    inputs = model.bundle.manifest.inputs
+    spec = next((item for item in inputs if isinstance(item, ImageInput)), None)
+    if spec is None:
+        print(f"edge-dx: no overlay: {file}: the model takes no image", file=sys.stderr)
         return
     try:
-        overlay.save(path, sources.read(file), result, model.preparation, spec)
+        film = file if len(inputs) == 1 else cases.read(file, inputs).get(spec.name, file)
+        overlay.save(path, sources.read(film), result, model.preparation, spec)
     except (EdgeDxError, OSError) as error:  # nothing to draw on, or no room to write it
         print(f"edge-dx: no overlay: {error}", file=sys.stderr)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from edge_dx.backends import ENGINES, engine_state, open_backend
+from edge_dx.backends import ENGINES, engine_state, open_backend, right_here
 from edge_dx.bundle import Bundle, open_bundle
 from edge_dx.choice import choose
 from edge_dx.commands import opening
@@ -67,8 +67,9 @@ def prove_all(
             choose(manifest, chosen.name, engine)  # raises where the engine may not run it
         for name in [engine] if engine else chosen.engines:
             there, detail = engine_state(name) if name in ENGINES else (False, "unknown here")
-            if not there:
-                yield chosen.name, name, detail
+            wrong = right_here(name, chosen) if there else detail
+            if wrong is not None:  # not for this device, which is no fault of the bundle
+                yield chosen.name, name, wrong
                 continue
             try:
                 payload = bundle.members[chosen.file]

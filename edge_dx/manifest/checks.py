@@ -14,6 +14,8 @@ from edge_dx.manifest.tensors import (
     Mask,
     Reconstruction,
     Scores,
+    Values,
+    VectorInput,
 )
 from edge_dx.manifest.variants import OperatingPoint
 
@@ -33,6 +35,8 @@ def contradiction(manifest: Manifest) -> str | None:
     for output in manifest.outputs:
         if isinstance(output, Scores) and len(set(output.labels)) != len(output.labels):
             return f"output {output.name!r} has two labels of the same name"
+    if problem := _field_problem(manifest):
+        return problem
     tensors = [t.name for t in (*manifest.inputs, *manifest.outputs)]
     if len(set(tensors)) != len(tensors):
         return "an input and an output have the same name"
@@ -81,6 +85,21 @@ def contradiction(manifest: Manifest) -> str | None:
             return f"golden case {case.name!r} must give a status for each variant"
     if manifest.golden and "golden.npz" not in manifest.members:
         return "golden cases are listed but golden.npz is not among the members"
+    return None
+
+
+def _field_problem(manifest: Manifest) -> str | None:
+    """Why the fields of a vector or values tensor cannot be told apart or filled, or None."""
+    for tensor in (*manifest.inputs, *manifest.outputs):
+        if not isinstance(tensor, (VectorInput, Values)):
+            continue
+        names = [field.name for field in tensor.fields]
+        if len(set(names)) != len(names):
+            return f"{tensor.name!r} has two fields of the same name ({', '.join(names)})"
+    for item in manifest.inputs:
+        for field in item.fields if isinstance(item, VectorInput) else ():
+            if not field.low <= field.high:
+                return f"field {field.name!r} of {item.name!r} accepts nothing"
     return None
 
 

@@ -99,6 +99,7 @@ def most_telling(rows: Sequence[Row], limit: int = 24) -> list[tuple[str, Row]]:
         ("indeterminate", unsure),
         ("found", [row for row in positive if row.truth and row.truth.positive]),
         ("highest score", [row for row in positive if row.truth is None]),
+        ("measured", [row for row in ranked if row.status is Status.MEASURED]),
         ("highest negative", [row for row in negative if not (row.truth and row.truth.positive)]),
     ]
     present = [(why, found) for why, found in kinds if found]

@@ -97,14 +97,14 @@ def _groups(groups: Sequence[Group]) -> str:
 
 
 def _confusion(group: Group, label: str) -> str:
-    """Answers by truth. The fifth answer, failed, has its own column too."""
+    """Answers by truth; every answer that there is has its own column."""
     statuses = list(Status)
     lines = [
         (name, *(str(group.answers[truth, status]) for status in statuses))
         for truth, name in ((True, f"<b>{escaped(label)}</b>"), (False, "<b>other labels</b>"))
     ]
     heads = ["label"] + [status.value.replace("_", " ") for status in statuses]
-    return pieces.table(heads, lines, (1, 2, 3, 4, 5)) + (
+    return pieces.table(heads, lines, range(1, len(heads))) + (
         '<p class="note">Number of films by label and answer. On the curve, the dot is the '
         "operating point; the curve is over the films that have a score.</p>"
     )

@@ -35,6 +35,7 @@ code { font: 13px/1.4 ui-monospace, "DejaVu Sans Mono", "Liberation Mono", monos
 .tag { display: inline-block; padding: 0 8px; border: 1px solid; border-radius: 3px;
   font-size: 13px; font-weight: 600; white-space: nowrap; }
 .positive, .failed, .bad { color: #8f2d00; background: #fff4ee; }
+.measured { color: #2c5a1e; background: #f1f8ee; }
 .negative, .good { color: #0b4f7d; background: #eff6fb; }
 .indeterminate { color: #6b4a00; background: #fdf6e3; }
 .not_analysed, .skip { color: #3d4852; background: #f1f3f5; }

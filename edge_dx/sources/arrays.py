@@ -33,10 +33,16 @@ def read(item: ArrayInput, source: Any) -> Array:
     if isinstance(source, (str, Path)):
         array = load(Path(source))
         where = f"{source}: "
+    elif isinstance(source, np.ndarray):
+        array, where = source, ""
     else:
-        array, where = np.asarray(source), ""
+        raise TensorMismatch(
+            f"{item.name} is given as {type(source).__name__}; give an array or the path of a "
+            ".npy file"
+        )
     if array.dtype == np.float64 and item.dtype == "float32":
-        array = array.astype(np.float32)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused below
+            array = array.astype(np.float32)
     if array.dtype.name != item.dtype or array.shape != item.shape:
         raise TensorMismatch(
             f"{where}{item.name} is {array.dtype.name} of shape {array.shape}, the model takes "
@@ -44,7 +50,7 @@ def read(item: ArrayInput, source: Any) -> Array:
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise UnreadableInput(f"{where}{item.name} holds NaN or infinity", "unreadable")
-    return np.ascontiguousarray(array)[None]
+    return np.ascontiguousarray(array, np.dtype(item.dtype))[None]
 
 
 def load(path: Path) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ MAX_BYTES = 4 * 2**20
 def read(path: Path, inputs: Sequence[AnyInput]) -> dict[str, Any]:
     """Input → source, as a model of several inputs takes it.
 
-    Facts stand in the file itself; images and arrays by path, relative to the file.
+    Facts stand in the file itself; images and arrays by path, relative to the file and not
+    leading out of its directory: a case that came from elsewhere names its own files alone.
 
     Raises:
         NotFound: no such file.
@@ -39,7 +41,7 @@ def read(path: Path, inputs: Sequence[AnyInput]) -> dict[str, Any]:
     if len(raw) > MAX_BYTES:
         raise UnreadableInput(f"{path}: larger than {MAX_BYTES} bytes", "too_large")
     try:
-        given = json.loads(raw)
+        given = json.loads(raw, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise UnreadableInput(f"{path}: not JSON ({error})", "unreadable") from error
     names = ", ".join(item.name for item in inputs)
@@ -57,9 +59,28 @@ def read(path: Path, inputs: Sequence[AnyInput]) -> dict[str, Any]:
                 raise UnsupportedInput(f"{path}: {name} is no JSON object", "out_of_range")
             case[name] = value
         elif isinstance(value, str):
-            case[name] = path.parent / value
+            case[name] = _beside(path, name, value)
         else:
             raise UnsupportedInput(
                 f"{path}: {name} is given by the path of its file", "out_of_range"
             )
     return case
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys each stand there once: of two ages one would win silently."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = sorted(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)[:5]
+        raise ValueError(f"{', '.join(map(repr, twice))} stands there twice")
+    return found
+
+
+def _beside(path: Path, name: str, value: str) -> Path:
+    told = Path(value)
+    if not value or told.is_absolute() or ".." in told.parts:
+        raise UnreadableInput(
+            f"{path}: {name} must be a path below the file's own directory, not {value[:80]!r}",
+            "unreadable",
+        )
+    return path.parent / told

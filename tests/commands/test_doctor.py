@@ -28,6 +28,9 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
+ENGINE_PACKAGES = {package for row in ENGINES.values() for package in row.packages}
+
+
 def _hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(
@@ -46,7 +49,7 @@ def test_what_is_here_is_listed(capsys: Capture) -> None:
 def test_what_is_missing_is_named_with_the_command_that_brings_it(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    _hide(monkeypatch, "onnxruntime", "pydicom")
+    _hide(monkeypatch, *ENGINE_PACKAGES, "pydicom")
     assert main(["doctor"]) == 1  # nothing is left that could run a model
     out = capsys.readouterr().out
     assert "onnxruntime is not installed; pip install onnxruntime" in out
@@ -59,7 +62,7 @@ def test_a_broken_engine_is_a_finding_and_no_crash(
     real = importlib.import_module
 
     def broken(name: str, *more: Any) -> ModuleType:
-        if name in ("onnxruntime", "cv2"):
+        if name in (*ENGINE_PACKAGES, "cv2"):
             raise ImportError("libGL.so.1: cannot open shared object file")
         return real(name, *more)
 

@@ -20,8 +20,9 @@ from edge_dx.trust import TrustStore
 from tests import tiny
 
 PROMISED = ["file", "status", "label", "score", "threshold", "operating_point", "variant",
-            "engine", "reasons", "details", "probabilities", "findings", "heat_map", "assumed",
-            "bundle", "bundle_digest", "signature", "input_digest", "timing_ms"]  # fmt: skip
+            "engine", "reasons", "details", "probabilities", "findings", "heat_map", "masks",
+            "values", "assumed", "bundle", "bundle_digest", "signature", "engine_digest",
+            "input_digest", "timing_ms"]  # fmt: skip
 
 Run = Callable[..., tuple[int, list[dict[str, Any]]]]
 

@@ -95,7 +95,7 @@ def test_what_is_not_here_is_skipped_with_the_reason_and_nothing_is_claimed(
     parts: tiny.Parts, tmp_path: Path, trusting: list[str], capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    absent = backends.Engine("x", "X", ("onnx",), "no_such_package", None, "pip install nothing")
+    absent = backends.Engine("x", "X", ("onnx",), ("no_such_package",), "pip install nothing")
     monkeypatch.setitem(backends.ENGINES, "absent", absent)
     parts.manifest["variants"][0]["engines"] = ["absent", "unheard-of"]
     path = write(tmp_path / "absent.edx", parts)

@@ -17,14 +17,15 @@ from edge_dx.model import Model
 from edge_dx.trust import TrustStore, generate_key_pair, read_public_key
 from export.__main__ import main
 from export.errors import (
-    BudgetExceeded,
     DataMissing,
     EvidenceMismatch,
+    GateFailed,
     PatientLeak,
     RecipeError,
 )
-from export.pipeline import export
+from export.pipeline import Options, export
 from export.recipe import read_recipe
+from export.scheme import DOT_PRODUCTS
 from tests.export.conftest import changed
 
 
@@ -40,7 +41,7 @@ def measured(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     directory = tmp_path_factory.mktemp("measured") / "project"
     shutil.copytree(made_once, directory)
     recipe = read_recipe(directory / "recipe.toml")
-    bundle = export(recipe, directory / "tiny.edx", keep_evidence=True, say=quiet)
+    bundle = export(recipe, directory / "tiny.edx", Options(keep_evidence=True, say=quiet))
     return directory, bundle
 
 
@@ -68,6 +69,7 @@ def test_the_bundle_says_what_was_measured(measured: tuple[Path, Bundle]) -> Non
         assert point.sensitivity.value >= 0.9
         assert point.band[0] < point.threshold < point.band[1]
         told = variant.fidelity
+        assert told is not None
         assert point.band[1] - point.band[0] <= max(2.01 * told.max_score_error, 2.1e-6)
         assert told.n == 24
         assert {g.name for g in told.groups} == {"east", "west"}
@@ -81,7 +83,9 @@ def test_the_bundle_says_what_was_measured(measured: tuple[Path, Bundle]) -> Non
     assert provenance.validation.n == 24
     assert provenance.calibration is not None
     assert provenance.calibration.classes == {"blob": 6, "none": 6}
-    assert provenance.quantization["ranges"] == "minmax"
+    assert int8.quantization["ranges"] == "minmax"
+    assert int8.runs_on == DOT_PRODUCTS
+    assert set(fp32.fidelity.engines) == set(int8.engines)
 
 
 def test_cards_tell_it_to_programs_and_people(measured: tuple[Path, Bundle]) -> None:
@@ -99,7 +103,7 @@ def test_a_clone_without_data_makes_the_same_files(
 ) -> None:
     said: list[str] = []
     recipe = read_recipe(without_data / "recipe.toml")
-    bundle = export(recipe, without_data / "out.edx", say=said.append)
+    bundle = export(recipe, without_data / "out.edx", Options(say=said.append))
     assert bundle.members == measured[1].members
     assert bundle.digest == measured[1].digest
     assert any("byte for byte" in line for line in said)
@@ -112,43 +116,47 @@ def test_other_weights_do_not_get_stored_figures(without_data: Path) -> None:
     state = load_file(without_data / "weights.safetensors")
     state["head.weight"] = state["head.weight"] * 1.5
     save_file(state, without_data / "weights.safetensors")
-    with pytest.raises(EvidenceMismatch) as caught:
-        export(read_recipe(without_data / "recipe.toml"), without_data / "out.edx", say=quiet)
-    assert "activation ranges belong to the graph" in str(caught.value)
-    assert "--data" in str(caught.value)
-    changed(without_data, "[model]", 'variants = ["onnx-fp32"]\n[model]')
     recipe = read_recipe(without_data / "recipe.toml")
+    with pytest.raises(EvidenceMismatch) as caught:
+        export(recipe, without_data / "out.edx", Options(say=quiet))
+    assert "activation ranges of onnx-int8 belong to the graph" in str(caught.value)
+    assert "--data" in str(caught.value)
+    alone = Options(say=quiet, variants=("onnx-fp32",))
     with pytest.raises(EvidenceMismatch, match=r"[0-9a-f]{64}.*[0-9a-f]{64}"):
-        export(recipe, without_data / "out.edx", say=quiet)
+        export(recipe, without_data / "out.edx", alone)
     assert not (without_data / "out.edx").exists()
 
 
 def test_another_preparation_does_not_get_stored_figures(without_data: Path) -> None:
     path = changed(without_data, "low = 1, high = 99", "low = 2, high = 98")
     with pytest.raises(EvidenceMismatch, match="another preparation"):
-        export(read_recipe(path), without_data / "out.edx", say=quiet)
+        export(read_recipe(path), without_data / "out.edx", Options(say=quiet))
 
 
 def test_neither_data_nor_evidence(without_data: Path) -> None:
     (without_data / "evidence.json").unlink()
     recipe = read_recipe(without_data / "recipe.toml")
-    with pytest.raises(DataMissing, match=r"data\.calibration \(generated, part a\).*--data DIR"):
-        export(recipe, without_data / "out.edx", say=quiet)
+    with pytest.raises(DataMissing, match=r"data\.validation \(generated, part b\).*--data DIR"):
+        export(recipe, without_data / "out.edx", Options(say=quiet))
     with pytest.raises(DataMissing, match="evidence is written from data"):
-        export(recipe, without_data / "out.edx", keep_evidence=True, say=quiet)
+        export(recipe, without_data / "out.edx", Options(keep_evidence=True, say=quiet))
 
 
 def test_a_patient_in_both_sets_stops_the_export(project: Path) -> None:
     table = project / "films.csv"
     table.write_text(table.read_text().replace(",p30,", ",p3,"))
     with pytest.raises(PatientLeak, match="p3"):
-        export(read_recipe(changed(project, "size = 12\n", "")), project / "out.edx", say=quiet)
+        export(
+            read_recipe(changed(project, "size = 12\n", "")),
+            project / "out.edx",
+            Options(say=quiet),
+        )
 
 
 def test_a_budget_is_held(project: Path) -> None:
     path = changed(project, "[eligibility]", "[budget]\nfile_mb = 0.001\n[eligibility]")
-    with pytest.raises(BudgetExceeded, match=r"allows 0\.001"):
-        export(read_recipe(path), project / "out.edx", say=quiet)
+    with pytest.raises(GateFailed, match=r"budget\.file_mb allows 0\.001"):
+        export(read_recipe(path), project / "out.edx", Options(say=quiet))
 
 
 def test_a_golden_case_that_the_gate_declines_alone_proves_nothing(project: Path) -> None:
@@ -159,7 +167,7 @@ def test_a_golden_case_that_the_gate_declines_alone_proves_nothing(project: Path
     text = text.replace("likeness = { side = 8, min_correlation = -1.0 }\n", "")
     (project / "recipe.toml").write_text(text)
     with pytest.raises(RecipeError, match="no case reaches the model"):
-        export(read_recipe(project / "recipe.toml"), project / "out.edx", say=quiet)
+        export(read_recipe(project / "recipe.toml"), project / "out.edx", Options(say=quiet))
 
 
 RGB = """
@@ -200,6 +208,14 @@ where = { part = ["a"] }
 name = "find"
 label = "blob"
 youden = true
+[quantization]
+methods = ["minmax"]
+[gates]
+sensitivity_margin = 1.0
+specificity_margin = 1.0
+auc_margin = 0.3
+auc_loss = 0.1
+flips = 0.3
 """
 
 

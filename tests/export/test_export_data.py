@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from edge_dx.metrics import sensitivity, specificity
 from export.datasets import check_no_leak, read_studies, rows_of
 from export.errors import DataError, ParityFailed, PatientLeak, RecipeError
-from export.golden import _check_kernels, draw, npz
+from export.golden import _check_kernels, _model, draw, npz
 from export.network import load_network
-from export.onnx_from_torch import input_of
+from export.onnx_from_torch import inputs_of
 from export.operating_points import band, fit_threshold
 from export.recipe import read_recipe
-from export.running import draft_variant
+from export.running import draft_manifest, draft_variant
 from export.tolerance import as_written
 from export.training_record import check_unseen, read_training
 from export.vocabulary import GoldenPart, PointPart
@@ -39,7 +39,7 @@ def test_rows_follow_the_recipe(made_once: Path) -> None:
     again = rows_of(msgspec.structs.replace(told.data.validation, size=5), made_once)
     other = rows_of(msgspec.structs.replace(told.data.validation, size=5, seed=1), made_once)
     assert drawn == again != other
-    assert set(drawn or ()) < set(rows)
+    assert {row.file for row in drawn or ()} < {row.file for row in rows}
 
 
 def test_absent_data_is_not_an_error_yet(made_once: Path, tmp_path: Path) -> None:
@@ -63,14 +63,14 @@ def test_tables_that_do_not_fit(made_once: Path, change: dict[str, object], told
 
 def test_studies_are_prepared_as_the_device_does_and_told_by_digest(made_once: Path) -> None:
     recipe = read_recipe(made_once / "recipe.toml")
-    part, image = recipe.told.data.validation, input_of(recipe.told.input)
+    part, inputs = recipe.told.data.validation, inputs_of(recipe.told)
     rows = rows_of(part, made_once)
     assert rows is not None
-    studies = read_studies(part, rows, image)
-    backwards = read_studies(part, rows[::-1], image)
-    assert studies.images.shape == (24, 1, 32, 32)
-    assert studies.images.dtype == np.uint8
-    assert np.array_equal(studies.images, backwards.images[::-1])
+    studies = read_studies(part, rows, inputs)
+    backwards = read_studies(part, rows[::-1], inputs)
+    assert studies.feeds["image"].shape == (24, 1, 32, 32)
+    assert studies.feeds["image"].dtype == np.uint8
+    assert np.array_equal(studies.feeds["image"], backwards.feeds["image"][::-1])
     assert studies.told.sha256 == backwards.told.sha256
     assert studies.told.classes == {"blob": 12, "none": 12}
     assert studies.truth("blob").sum() == 12
@@ -78,12 +78,12 @@ def test_studies_are_prepared_as_the_device_does_and_told_by_digest(made_once: P
 
 def test_a_damaged_film_is_named(project: Path) -> None:
     recipe = read_recipe(project / "recipe.toml")
-    part, image = recipe.told.data.validation, input_of(recipe.told.input)
+    part, inputs = recipe.told.data.validation, inputs_of(recipe.told)
     (project / "20.png").write_bytes(b"\x89PNG nothing")
     rows = rows_of(part, project)
     assert rows is not None
     with pytest.raises(DataError, match=r"20\.png"):
-        read_studies(part, rows, image)
+        read_studies(part, rows, inputs)
 
 
 def test_a_patient_in_both_sets_is_named(made_once: Path) -> None:
@@ -156,12 +156,18 @@ def test_golden_arrays_have_one_byte_sequence() -> None:
 
 
 def test_a_workstation_that_saturates_makes_no_golden_outputs(graphs: Graphs) -> None:
-    variant = msgspec.structs.replace(draft_variant("onnx-int8"), tolerance={"logits": 0.01})
-    image = graphs.images[:1]
-    honest = as_written(graphs.int8, ("logits",), image)
-    _check_kernels(variant, graphs.int8, image, honest)
+    tolerance = dict.fromkeys(("logits", "cam", "features"), 0.01)
+    variant = msgspec.structs.replace(draft_variant(graphs.int8), tolerance=tolerance)
+    manifest = msgspec.structs.replace(
+        draft_manifest(graphs.inputs, graphs.outputs), variants=(variant,)
+    )
+    model = _model(manifest, graphs.int8)
+    picture = graphs.feeds["image"][0, 0]
+    honest = as_written(graphs.int8, graphs.inputs, tuple(tolerance), model.feeds_of(picture))
+    _check_kernels(model, graphs.int8, picture, honest)
+    off = {**honest, "logits": honest["logits"] + 0.02}
     with pytest.raises(ParityFailed, match="int8 kernels give logits"):
-        _check_kernels(variant, graphs.int8, image, {"logits": honest["logits"] + 0.02})
+        _check_kernels(model, graphs.int8, picture, off)
 
 
 def test_drawn_cases(made_once: Path) -> None:
@@ -212,9 +218,9 @@ def test_a_validation_film_that_was_learned_from_is_named(project: Path) -> None
     seen = hashlib.sha256((project / "21.png").read_bytes()).hexdigest()[:16]
     recipe = read_recipe(with_training(project, {"a": [seen]}, None))
     record = read_training(recipe, load_network(recipe)[1])
-    part, image = recipe.told.data.validation, input_of(recipe.told.input)
+    part, inputs = recipe.told.data.validation, inputs_of(recipe.told)
     rows = rows_of(part, project)
     assert rows is not None
     with pytest.raises(PatientLeak, match=r"1 films .*21\.png"):
-        check_unseen(record, read_studies(part, rows, image))
-    check_unseen(record, read_studies(part, rows[:5], image))
+        check_unseen(record, read_studies(part, rows, inputs))
+    check_unseen(record, read_studies(part, rows[:5], inputs))

@@ -6,6 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -16,14 +17,17 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_dx.image import compile_steps
 from edge_dx.steps import Normalise
 from export.errors import FactoryError, GraphError, ParityFailed, RecipeError
+from export.float16 import to_float16
 from export.graph import serialise, tidy
-from export.network import FromUint8, load_network
-from export.onnx_from_torch import input_of, onnx_from_torch, outputs_of, torch_outputs
+from export.network import FromInputs, load_network
+from export.onnx_from_torch import inputs_of, onnx_from_torch, outputs_of
 from export.parity import check_parity
-from export.quantize import preprocess, quantize, take_image_directly
+from export.quantize import layers, preprocess, quantize, take_image_directly
 from export.recipe import read_recipe
-from export.running import open_file, run_each
-from tests.export.conftest import Graphs
+from export.running import Made
+from export.scheme import Scheme
+from export.vocabulary import InputPart
+from tests.export.conftest import SCHEME, Graphs
 
 
 def run(model: Any, feeds: dict[str, np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
@@ -32,23 +36,30 @@ def run(model: Any, feeds: dict[str, np.ndarray[Any, Any]]) -> list[np.ndarray[A
     return result
 
 
+def parity(graphs: Graphs, payload: bytes) -> dict[str, float]:
+    made = Made("onnx-fp32", payload)
+    return check_parity(graphs.network, made, graphs.inputs, graphs.outputs, 1e-4)
+
+
 def test_the_folded_step_is_the_devices_step_to_the_bit() -> None:
     step = Normalise(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
     on_device = compile_steps([step])(image).transpose(2, 0, 1)
-    folded = FromUint8(torch.nn.Identity(), step)
+    part = InputPart(shape=(3, 20, 30), unit="grey level", prepare=(step,))
+    folded = FromInputs(torch.nn.Identity(), (part,))
     (in_graph,) = folded(torch.from_numpy(image.transpose(2, 0, 1).copy())[None])
     assert np.array_equal(in_graph[0].numpy(), on_device)
 
 
 def test_export_gives_the_same_bytes_again(graphs: Graphs) -> None:
-    again = onnx_from_torch(graphs.network, graphs.recipe.told.input, graphs.outputs)
-    assert again == graphs.fp32
-    assert quantize(preprocess(again), graphs.ranges.ranges, graphs.outputs) == graphs.int8
+    again = onnx_from_torch(graphs.network, graphs.outputs)
+    assert again == graphs.fp32.payload
+    quantized = quantize(preprocess(again), graphs.ranges.ranges, graphs.outputs, SCHEME)
+    assert quantized == graphs.int8.payload
 
 
 def test_the_graphs_are_what_old_devices_read_and_nothing_more(graphs: Graphs) -> None:
-    for raw in (graphs.fp32, graphs.int8):
+    for raw in (graphs.fp32.payload, graphs.int8.payload):
         model = onnx.load_from_string(raw)
         assert [(o.domain, o.version) for o in model.opset_import] == [("", 20)]
         assert model.ir_version <= 10
@@ -60,7 +71,7 @@ def test_the_graphs_are_what_old_devices_read_and_nothing_more(graphs: Graphs) -
 
 
 def test_a_newer_graph_is_refused(graphs: Graphs) -> None:
-    model = onnx.load_from_string(graphs.fp32)
+    model = onnx.load_from_string(graphs.fp32.payload)
     model.opset_import[0].version = 21
     with pytest.raises(GraphError, match="opset 20"):
         serialise(model)
@@ -77,35 +88,35 @@ def test_control_flow_is_refused() -> None:
 
 
 def test_parity_passes_the_honest_graph(graphs: Graphs) -> None:
-    off = check_parity(graphs.network, graphs.fp32, graphs.image, graphs.outputs, 1e-4)
+    off = parity(graphs, graphs.fp32.payload)
     assert set(off) == {"logits", "cam", "features"}
     assert max(off.values()) < 1e-4
 
 
 @pytest.mark.parametrize("which", [2, 3, 5])
 def test_parity_catches_a_changed_weight(graphs: Graphs, which: int) -> None:
-    model = onnx.load_from_string(graphs.fp32)
+    model = onnx.load_from_string(graphs.fp32.payload)
     tensor = model.graph.initializer[which]
     tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * 1.02, tensor.name))
     with pytest.raises(ParityFailed, match="off by"):
-        check_parity(graphs.network, model.SerializeToString(), graphs.image, graphs.outputs, 1e-4)
+        parity(graphs, model.SerializeToString())
 
 
 def test_parity_catches_a_frozen_batch(graphs: Graphs) -> None:
-    model = onnx.load_from_string(graphs.fp32)
+    model = onnx.load_from_string(graphs.fp32.payload)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 2
     with pytest.raises(ParityFailed):
-        check_parity(graphs.network, model.SerializeToString(), graphs.image, graphs.outputs, 1e-4)
+        parity(graphs, model.SerializeToString())
 
 
 def test_parity_catches_outputs_that_are_not_finite(graphs: Graphs) -> None:
-    model = onnx.load_from_string(graphs.fp32)
+    model = onnx.load_from_string(graphs.fp32.payload)
     tensor = model.graph.initializer[2]
     nothing = np.full_like(numpy_helper.to_array(tensor), np.nan)
     tensor.CopyFrom(numpy_helper.from_array(nothing, tensor.name))
     with pytest.raises(ParityFailed, match="nan"):
-        check_parity(graphs.network, model.SerializeToString(), graphs.image, graphs.outputs, 1e-4)
+        parity(graphs, model.SerializeToString())
 
 
 def normalising_graph(mean: float, std: float) -> Any:
@@ -157,12 +168,12 @@ def test_a_mean_that_is_no_grey_level_keeps_the_graph(mean: float) -> None:
 def test_the_first_convolution_takes_the_image_and_the_head_stays_float(
     graphs: Graphs, tmp_path: Path
 ) -> None:
-    model = onnx.load_from_string(graphs.int8)
+    model = onnx.load_from_string(graphs.int8.payload)
     assert not {"Cast", "Sub", "Mul", "QuantizeLinear"} & {model.graph.node[0].op_type}
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.log_severity_level = 4
-    ort.InferenceSession(graphs.int8, options, providers=["CPUExecutionProvider"])
+    ort.InferenceSession(graphs.int8.payload, options, providers=["CPUExecutionProvider"])
     nodes = onnx.load(tmp_path / "optimized.onnx").graph.node
     kinds = [node.op_type for node in nodes]
     assert kinds.count("QLinearConv") == 3  # stem, depthwise, pointwise
@@ -174,21 +185,93 @@ def test_the_first_convolution_takes_the_image_and_the_head_stays_float(
     assert weights[head.input[1]].data_type == TensorProto.FLOAT
 
 
-@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy"])
-def test_every_method_of_calibration_stays_near_torch(graphs: Graphs, method: str) -> None:
-    ranges = graphs.calibrated(method)
-    backend = open_file(
-        quantize(graphs.prepared, ranges.ranges, graphs.outputs),
-        "onnx-int8", graphs.image, graphs.outputs,
-    )  # fmt: skip
-    found = run_each(backend, graphs.images)
-    expected = torch_outputs(graphs.network, tuple(found), graphs.images)
+SCHEMES = [
+    Scheme(activation=activation, symmetric=symmetric, method=method, head=head)
+    for method in ("minmax", "percentile 99.99")
+    for activation, symmetric in (("uint8", False), ("int8", False), ("int8", True))
+    for head in ("float", "int8")
+]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+def test_every_scheme_stays_near_torch(graphs: Graphs, scheme: Scheme) -> None:
+    found = graphs.run(graphs.quantized(scheme))
     for name, values in found.items():
-        assert np.abs(values - expected[name]).max() < 0.15 * np.ptp(expected[name]) + 0.05
+        expected = graphs.expected[name]
+        assert np.abs(values - expected).max() < 0.15 * np.ptp(expected) + 0.05
+
+
+def test_a_graph_for_tensorrt_is_symmetric_and_has_no_quantized_bias(graphs: Graphs) -> None:
+    scheme = Scheme(activation="int8", symmetric=True, method="minmax", head="float")
+    made = graphs.quantized(scheme, "tensorrt-int8")
+    model = onnx.load_from_string(made.payload)
+    constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    kinds = {node.op_type for node in model.graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in constants:
+            assert constants[node.input[0]].dtype == np.int8  # weights, never an int32 bias
+            assert len(node.input) == 2
+        elif node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            assert not constants[node.input[2]].any()
+    (head,) = [n for n in model.graph.node if n.op_type == "Gemm"]
+    assert constants[head.input[1]].dtype == np.float16
+
+
+def test_layers_can_be_quantized_alone_and_taken_back(graphs: Graphs) -> None:
+    found = layers(graphs.prepared, graphs.outputs, "float")
+    assert [layer.told.split(" (")[0] for layer in found] == ["Conv 1", "Conv 2", "Conv 3"]
+    whole = quantized_convolutions(graphs.int8.payload)
+    assert whole == 3
+    ranges = graphs.ranges.ranges
+    for layer in found:
+        alone = quantize(graphs.prepared, ranges, graphs.outputs, SCHEME, layer.name)
+        assert quantized_convolutions(alone) == 1
+        back = msgspec.structs.replace(SCHEME, reverted=(layer.name,))
+        assert quantized_convolutions(
+            quantize(graphs.prepared, ranges, graphs.outputs, back)
+        ) == 2  # fmt: skip
+
+
+def quantized_convolutions(payload: bytes) -> int:
+    model = onnx.load_from_string(payload)
+    made_by = {name: node.op_type for node in model.graph.node for name in node.output}
+    return sum(
+        node.op_type == "Conv" and made_by.get(node.input[1]) == "DequantizeLinear"
+        for node in model.graph.node
+    )
+
+
+def test_half_precision_keeps_the_borders_and_the_normalisation(graphs: Graphs) -> None:
+    made = Made("tensorrt-fp16", to_float16(graphs.fp32.payload))
+    model = onnx.load_from_string(made.payload)
+    constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    weights = [constants[n.input[1]] for n in model.graph.node if n.op_type == "Conv"]
+    assert {w.dtype for w in weights} == {np.dtype(np.float16)}
+    assert model.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8
+    assert {o.type.tensor_type.elem_type for o in model.graph.output} == {TensorProto.FLOAT}
+    (mean,) = [constants[n.input[1]] for n in model.graph.node if n.op_type == "Sub"]
+    assert mean.dtype == np.float32
+    found = graphs.run(made)
+    for name, values in found.items():
+        assert values == pytest.approx(
+            graphs.expected[name], abs=0.02 + 0.01 * float(np.ptp(values))
+        )
+        assert not np.array_equal(values, graphs.expected[name])
+
+
+def test_a_weight_that_half_precision_cannot_hold_is_refused(graphs: Graphs) -> None:
+    model = onnx.load_from_string(graphs.fp32.payload)
+    names = {n.input[1] for n in model.graph.node if n.op_type == "Conv"}
+    tensor = next(t for t in model.graph.initializer if t.name in names)
+    large = numpy_helper.to_array(tensor) * 1e6
+    tensor.CopyFrom(numpy_helper.from_array(large, tensor.name))
+    with pytest.raises(GraphError, match="does not fit into float16"):
+        to_float16(model.SerializeToString())
 
 
 def test_int8_weights_are_stored_as_bytes(graphs: Graphs) -> None:
-    model = onnx.load_from_string(graphs.int8)
+    model = onnx.load_from_string(graphs.int8.payload)
     assert all(t.HasField("raw_data") for t in model.graph.initializer)
     contents = [(t.data_type, tuple(t.dims), t.raw_data) for t in model.graph.initializer]
     assert len(set(contents)) == len(contents)
@@ -222,4 +305,4 @@ def test_steps_must_give_the_stated_image(project: Path) -> None:
     (project / "recipe.toml").write_text(text.replace("height = 32", "height = 30"))
     recipe = read_recipe(project / "recipe.toml")
     with pytest.raises(RecipeError, match=r"\(1, 30, 32\)"):
-        input_of(recipe.told.input)
+        inputs_of(recipe.told)

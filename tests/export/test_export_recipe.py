@@ -14,7 +14,8 @@ def test_reads_what_it_says(project: Path) -> None:
     recipe = read_recipe(project / "recipe.toml")
     assert recipe.told.name == "tiny"
     assert recipe.told.variants == ("onnx-fp32", "onnx-int8")
-    assert recipe.told.input.normalise.mean == (128.0,)
+    assert recipe.told.image is not None
+    assert recipe.told.image.normalise.mean == (128.0,)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from export.running import open_file, run_each
 from export.tolerance import tolerances
 from tests.export.conftest import Graphs
 
@@ -85,27 +84,24 @@ def convolve(node: Any, codes: list[tuple[Array, Array, Array]], saturating: boo
 
 @pytest.fixture(scope="module")
 def allowed(graphs: Graphs) -> dict[str, float]:
-    backend = open_file(graphs.int8, "onnx-int8", graphs.image, graphs.outputs)
-    found = run_each(backend, graphs.images)
-    return tolerances("onnx-int8", graphs.int8, found, graphs.images)
+    found = graphs.run(graphs.int8)
+    return tolerances(graphs.int8, graphs.inputs, found, graphs.expected, graphs.feeds)
 
 
 def test_exact_integers_lie_within_the_tolerance(graphs: Graphs, allowed: dict[str, float]) -> None:
-    backend = open_file(graphs.int8, "onnx-int8", graphs.image, graphs.outputs)
-    found = run_each(backend, graphs.images)
-    for i, image in enumerate(graphs.images):
-        exact = integer_run(graphs.int8, image[None], saturating=False)
+    found = graphs.run(graphs.int8)
+    for i, image in enumerate(graphs.feeds["image"]):
+        exact = integer_run(graphs.int8.payload, image[None], saturating=False)
         for name, limit in allowed.items():
             assert np.abs(exact[name][0] - found[name][i]).max() <= limit
 
 
 def test_saturated_sums_lie_outside_it(graphs: Graphs, allowed: dict[str, float]) -> None:
-    backend = open_file(graphs.int8, "onnx-int8", graphs.image, graphs.outputs)
-    found = run_each(backend, graphs.images)
+    found = graphs.run(graphs.int8)
     beyond = 0
-    for i, image in enumerate(graphs.images):
-        wrong = integer_run(graphs.int8, image[None], saturating=True)
+    for i, image in enumerate(graphs.feeds["image"]):
+        wrong = integer_run(graphs.int8.payload, image[None], saturating=True)
         beyond += any(
             np.abs(wrong[name][0] - found[name][i]).max() > limit for name, limit in allowed.items()
         )
-    assert beyond >= len(graphs.images) // 2
+    assert beyond >= len(graphs.feeds["image"]) // 2

@@ -69,7 +69,7 @@ def engine_from_onnx(
         if compute_capability is not None:
             _ahead_of_time(trt, config, compute_capability)
         _profile(builder, config, network, max_batch)
-        cache = _with_timing_cache(config, timing_cache)
+        cache = None if vendor.is_rtx(trt) else _with_timing_cache(config, timing_cache)
         with _Progress(trt, config, say):
             plan = builder.build_serialized_network(network, config)
     except (EngineRefused, EngineFailed):
@@ -153,7 +153,10 @@ def _profile(builder: Any, config: Any, network: Any, max_batch: int) -> None:
 
 
 def _with_timing_cache(config: Any, stored: bytes | None) -> Any:
-    """Gives the builder its earlier measurements, or an empty cache; None where it has none."""
+    """Gives the builder its earlier measurements, or an empty cache; None where it has none.
+
+    TensorRT for RTX is not asked: it measures nothing while it builds.
+    """
     if not hasattr(config, "create_timing_cache"):
         return None
     for content in (stored, b"") if stored else (b"",):
