@@ -13,12 +13,6 @@ best loaded once in a process of their own.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-
-from edge_dx.backends.flatbuffer import Broken, Table, root
-
 MAX_TENSOR_BYTES = 2**30
 """No tensor of a model for the point of care comes near it."""
 

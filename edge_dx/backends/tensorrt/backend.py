@@ -15,7 +15,7 @@ from edge_dx.backends.specs import check_file, file_specs
 from edge_dx.backends.tensorrt import cache, vendor
 from edge_dx.backends.tensorrt.engine_from_onnx import WORKSPACE_BYTES, Built, engine_from_onnx
 from edge_dx.backends.tensorrt.memory import Buffer, Cuda
-from edge_dx.errors import EngineError, EngineFailed, EngineRefused
+from edge_dx.errors import EdgeDxError, EngineError, EngineFailed, EngineRefused
 from edge_dx.manifest import Manifest, Variant
 from edge_dx.tensors import Array, TensorSpec, check_feeds
 
@@ -74,9 +74,12 @@ class TensorRt:
         except EngineError as error:
             self.close()
             raise type(error)(f"{self._name}: {error}") from error
-        except Exception:
+        except EdgeDxError:
             self.close()
             raise
+        except Exception as error:
+            self.close()
+            raise EngineFailed(f"{self._name}: TensorRT raised ({error})") from error
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

@@ -107,7 +107,7 @@ def _parse(trt: Any, network: Any, log: Any, payload: bytes) -> None:
         error = parser.get_error(k)
         kind, name = (_maybe(error, key) for key in ("node_operator", "node_name"))
         node = f"node {name or error.node()} ({kind}): " if kind or name else ""
-        told.append(f"{node}{error.desc()}")
+        told.append(node + " ".join(str(error.desc()).split()))
     raise EngineRefused(
         f"TensorRT does not take this graph: {'; '.join(told) or log.told()}. Export it as a "
         "tensorrt variant: symmetric int8 with zero point 0, no quantized biases"

@@ -95,7 +95,7 @@ def logger(trt: Any) -> Any:
 
         def log(self, severity: Any, message: str) -> None:
             if severity <= trt.ILogger.WARNING:
-                self.lines.append(message.strip())
+                self.lines.append(" ".join(message.split()))
 
         def told(self) -> str:
             return " | ".join(self.lines) or "the library said nothing"
