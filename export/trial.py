@@ -230,7 +230,7 @@ def scores_told(context: Context, answers: Mapping[str, Any]) -> dict[str, tuple
         ]
         for k in range(values.shape[1]):
             label = names[k] if names else getattr(output, "label", str(k))
-            found[f"{output.name}/{label}"] = tuple(float(f"{v:.6g}") for v in values[:, k])
+            found[f"{output.name}/{label}"] = tuple(float(f"{v:.9g}") for v in values[:, k])
     return found
 
 
