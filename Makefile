@@ -2,6 +2,7 @@
 # make test   the tests
 # make lint   ruff and mypy
 # make zoo    train and export the shipped reference model again (needs the data, see docs)
+# make peers  the other engines and what makes their files, so that no test is skipped for them
 # make bench  the benchmarks side by side
 
 PYTHON ?= python3
@@ -9,8 +10,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 KEY := export/keys/development.key
+# Without the TFLite ones: their converter weighs gigabytes, and `make peers` brings it.
+DEMO_VARIANTS ?= onnx-fp32,onnx-int8,tensorrt-fp16,tensorrt-int8
 
-.PHONY: demo test lint zoo train bench clean
+.PHONY: demo test lint peers zoo train bench clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
@@ -21,11 +24,21 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 demo: $(VENV)/.ready
-	$(BIN)/edge-dx-export export/zoo/chest_tb/recipe.toml -o build/chest-tb.edx --key $(KEY)
+	$(BIN)/edge-dx-export export/zoo/chest_tb/recipe.toml -o build/chest-tb.edx --key $(KEY) \
+		--variants $(DEMO_VARIANTS) --report build/export
 	$(BIN)/edge-dx demo --bundle build/chest-tb.edx --out build/demo $(if $(FILMS),--films $(FILMS))
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest
+
+peers: $(VENV)/.peers
+
+# TensorRT for RTX without its dependencies: they are CUDA's runtime, which needs a GPU.
+$(VENV)/.peers: $(VENV)/.ready
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[tflite,openvino,tflite-export]'
+	$(BIN)/pip install --quiet -c constraints.txt --no-deps \
+		tensorrt-rtx-cu12-libs tensorrt-rtx-cu12-bindings
+	touch $@
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -34,13 +47,14 @@ lint: $(VENV)/.ready
 
 zoo: train
 	$(BIN)/edge-dx-export export/zoo/chest_tb/recipe.toml -o edge_dx/zoo/chest-tb.edx \
-		--key $(KEY) --data $(DATA) --write-evidence
+		--key $(KEY) --data $(DATA) --write-evidence --report build/export
 
 train: $(VENV)/.ready
 	$(BIN)/python -m export.training.chest_tb --data $(DATA) --out export/zoo/chest_tb
 
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/runtime.py
+	$(BIN)/python benchmarks/variants.py
 
 clean:
 	rm -rf $(VENV) build

@@ -88,6 +88,8 @@ def _bundle(
         parser.add_argument("--variant", metavar="NAME", help="which encoding to run")
         parser.add_argument("--engine", metavar="NAME", help="which engine to run it on")
         parser.add_argument("--threads", type=int, metavar="N", help="threads for one inference")
+        parser.add_argument("--allow-slow", action="store_true", help="run TFLite operators that "
+                            "no fast kernel takes here, in place of refusing")  # fmt: skip
 
 
 # Each command lives in a module of its own that is imported when it is used, so that `doctor`

@@ -17,17 +17,23 @@ _INT8_DOT = {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp"}
 
 @cache
 def instruction_sets() -> tuple[str, ...]:
-    """The instruction sets of interest that this processor has; empty where Linux is absent."""
+    """The instruction sets of interest that this processor has, by the names that Linux uses.
+
+    Empty where it cannot be told. Every 64-bit Arm processor has `asimd`.
+    """
+    is_arm = platform.machine() in ("aarch64", "arm64")
+    wanted = "Features" if is_arm else "flags"  # an emulator may show the host's
+    present = {"asimd"} if is_arm else set()
     try:
         lines = Path("/proc/cpuinfo").read_text("ascii", "replace").splitlines()
     except OSError:
-        return ()
+        lines = []
     for line in lines:
         key, _, value = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            present = set(value.split())
-            return tuple(name for name in _OF_INTEREST if name in present)
-    return ()
+        if key.strip() == wanted:
+            present.update(value.split())
+            break
+    return tuple(name for name in _OF_INTEREST if name in present)
 
 
 def has_int8_dot() -> bool:

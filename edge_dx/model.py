@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ import numpy as np
 from edge_dx import interpret
 from edge_dx.backends import Backend, open_backend
 from edge_dx.bundle import Bundle, open_bundle
-from edge_dx.choice import choose
+from edge_dx.choice import choose, with_slow_kernels
 from edge_dx.errors import EngineError
 from edge_dx.intake import Intake, Taken
 from edge_dx.manifest import HeatMap, Scores, Variant
@@ -49,6 +49,7 @@ def load(
     *,
     trust: TrustStore | None = None,
     allow_unsigned: bool = False,
+    allow_slow: bool = False,
 ) -> Model:
     """Opens and verifies a bundle, and proves the engine on this device if it was not yet.
 
@@ -61,6 +62,8 @@ def load(
         threads: threads for one inference; 1 where None.
         trust: accepted signers; the device's own store where None.
         allow_unsigned: run a bundle without a signature; every result says so.
+        allow_slow: run TFLite operators that no fast kernel takes here on reference loops, where
+            it would be refused.
 
     Raises:
         NotFound: no such bundle.
@@ -73,9 +76,11 @@ def load(
     from edge_dx import proof
 
     bundle = open_bundle(find(path), trust=trust, allow_unsigned=allow_unsigned)
+    if allow_slow:
+        bundle = replace(bundle, manifest=with_slow_kernels(bundle.manifest))
     chosen, engine, choice = choose(bundle.manifest, variant, engine)
     payload = bundle.members[chosen.file]
-    with _engines_beside(bundle.path, engine):
+    with engines_beside(bundle.path, engine):
         backend = open_backend(engine, bundle.manifest, chosen, payload, threads)
     model = Model(bundle, chosen, backend, engine, choice)
     if engine != "pretend":
@@ -83,7 +88,7 @@ def load(
     return model
 
 
-def _engines_beside(path: Path, engine: str) -> AbstractContextManager[None]:
+def engines_beside(path: Path, engine: str) -> AbstractContextManager[None]:
     """Where TensorRT keeps what it compiles for this device: beside the bundle."""
     if engine != "tensorrt":
         return nullcontext()

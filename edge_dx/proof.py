@@ -23,7 +23,7 @@ import numpy as np
 from edge_dx import device, sources, vector
 from edge_dx.backends import engine_state
 from edge_dx.bundle import Bundle
-from edge_dx.errors import BundleFormatError, ProofFailed
+from edge_dx.errors import BundleFormatError, InputError, ProofFailed, TensorMismatch
 from edge_dx.manifest import AnyInput, GoldenCase, ImageInput, VectorInput
 from edge_dx.result import Status
 from edge_dx.sources import arrays as npy
@@ -159,8 +159,11 @@ def _run(model: Model, case: GoldenCase, arrays: dict[str, Array]) -> CaseProof:
     for key in keys:
         if key not in arrays:
             return CaseProof(case.name, False, {}, "", f"{key} is not in {GOLDEN}")
-    given = {i.name: _source(i, arrays[key], case) for i, key in zip(inputs, keys, strict=True)}
-    result, outputs = model.run_case(given if len(inputs) > 1 else given[inputs[0].name])
+    try:
+        given = {i.name: _source(i, arrays[key], case) for i, key in zip(inputs, keys, strict=True)}
+        result, outputs = model.run_case(given if len(inputs) > 1 else given[inputs[0].name])
+    except (InputError, TensorMismatch) as error:  # raw values that no caller could hold
+        return CaseProof(case.name, False, {}, "", str(error))
     problems = []
     if result.status.value != wanted:
         told = "; ".join(why.detail for why in result.reasons)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_dx.errors import UnsupportedInput
+from edge_dx.errors import TensorMismatch, UnsupportedInput
 from edge_dx.manifest import VectorField, VectorInput
 from edge_dx.tensors import Array
 
@@ -36,9 +36,17 @@ def to_tensor(item: VectorInput, facts: Mapping[str, Any]) -> Array:
 
 
 def from_numbers(item: VectorInput, numbers: Array) -> dict[str, float]:
-    """Facts from unscaled numbers in the order of the fields, as `golden.npz` keeps them."""
+    """Facts from unscaled numbers in the order of the fields, as `golden.npz` keeps them.
+
+    Raises:
+        TensorMismatch: not one number for each field.
+    """
+    if numbers.shape != (len(item.fields),):
+        raise TensorMismatch(
+            f"{item.name} has {len(item.fields)} fields, and numbers of shape {numbers.shape}"
+        )
     names = [field.name for field in item.fields]
-    return dict(zip(names, (float(value) for value in numbers.ravel()), strict=True))
+    return dict(zip(names, map(float, numbers), strict=True))
 
 
 def _value(item: VectorInput, field: VectorField, facts: Mapping[str, Any]) -> float:

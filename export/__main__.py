@@ -2,6 +2,7 @@
 
     edge-dx-export recipe.toml -o model.edx [--key FILE] [--data DIR] [--write-evidence]
                    [--variants A,B] [--drop-failed] [--report DIR]
+    edge-dx-export pack MODEL... --manifest m.toml -o model.edx [--key FILE]
     edge-dx-export keygen NAME [--out DIR]
     edge-dx-export sign bundle.edx --key FILE
     edge-dx-export compare A.edx B.edx [--films DIR] [--json]
@@ -27,7 +28,7 @@ from edge_dx.trust import TrustStore, fingerprint, generate_key_pair, read_publi
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"keygen": _keygen, "sign": _sign, "compare": _compare}
+    commands = {"keygen": _keygen, "sign": _sign, "compare": _compare, "pack": _pack}
     run = commands.get(given[0]) if given else None
     try:
         return run(given[1:]) if run else _export(given)
@@ -43,7 +44,8 @@ def _export(given: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="edge-dx-export",
         description="Takes a PyTorch model to a measured, packed and signed .edx bundle. "
-        "Other commands: edge-dx-export keygen NAME, edge-dx-export sign BUNDLE --key FILE.",
+        "Other commands: edge-dx-export pack MODEL... --manifest FILE, edge-dx-export keygen "
+        "NAME, edge-dx-export sign BUNDLE --key FILE.",
     )
     parser.add_argument("recipe", type=Path, help="the recipe, a TOML file")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the .edx file to write")
@@ -90,6 +92,12 @@ def _export(given: list[str]) -> int:
         f"{len(bundle.manifest.variants)} variants proved, {signed}"
     )
     return 0
+
+
+def _pack(given: list[str]) -> int:
+    from export.packing import command  # finished files need no torch
+
+    return command.act(given)
 
 
 def _keygen(given: list[str]) -> int:
@@ -139,54 +147,9 @@ def _sign(given: list[str]) -> int:
 
 
 def _compare(given: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="edge-dx-export compare",
-        description="What changes from A to B, metric by metric, with intervals. Exit code 3 where "
-        "B was not shown to be as good within the margins, or nothing could be compared.",
-    )
-    parser.add_argument("a", metavar="A.edx", help="what is on the devices now")
-    parser.add_argument("b", metavar="B.edx", help="the update")
-    parser.add_argument("--variant", metavar="NAME", help="compare this variant alone")
-    parser.add_argument(
-        "--films", type=Path, metavar="DIR",
-        help="run both on these films (labels.csv: file, label) in place of their own records",
-    )  # fmt: skip
-    for name, default in (("auc", 0.02), ("sensitivity", 0.05), ("specificity", 0.05)):
-        parser.add_argument(
-            f"--{name}-margin", type=float, default=default, metavar="X",
-            help=f"how much {name} may be lost (default {default:g})",
-        )  # fmt: skip
-    parser.add_argument("--trust", type=Path, metavar="DIR", help="directory of public keys")
-    parser.add_argument("--allow-unsigned", action="store_true", help="accept unsigned bundles")
-    parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
-    options = parser.parse_args(given)
+    from export.comparison.command import compare
 
-    import msgspec
-
-    from edge_dx.shelf import find
-    from export.comparison import Margins, compare_bundles, told
-
-    trust = TrustStore.from_directory(options.trust) if options.trust else None
-    how = {"trust": trust, "allow_unsigned": options.allow_unsigned}
-    comparison = compare_bundles(
-        open_bundle(find(options.a), **how),
-        open_bundle(find(options.b), **how),
-        margins=Margins(
-            auc=options.auc_margin,
-            sensitivity=options.sensitivity_margin,
-            specificity=options.specificity_margin,
-        ),
-        variant=options.variant,
-        films=options.films,
-        say=lambda line: print(line, file=sys.stderr),
-        **how,
-    )
-    if options.json:
-        whole = {**msgspec.to_builtins(comparison), "may_be_worse": comparison.may_be_worse}
-        print(msgspec.json.encode(whole).decode())
-    else:
-        print("\n".join(told(comparison)))
-    return 3 if comparison.may_be_worse else 0
+    return compare(given)
 
 
 def _anyone(path: Path) -> TrustStore:

@@ -179,6 +179,8 @@ def _quiet() -> Iterator[None]:
         # torch 2.13 copies its own deprecated tree specs while it exports.
         warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)`", FutureWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(torch|onnx)")
+        # Several inputs share the one batch, as they are meant to.
+        warnings.filterwarnings("ignore", ".*will not be used, since it shares the same shape")
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         try:

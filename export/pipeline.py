@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import msgspec
@@ -141,6 +142,8 @@ class _Run:
                 f"{len(set(self.validation.patients))} validation patients, none in both; no study "
                 "in both"
             )
+            if self.tested:
+                self.leak_check += f"; none of {self.tested} test patients in either"
         if self.validation is not None:
             check_unseen(self.training, self.validation)
         feeds = self.calibration.feeds if self.calibration else None
@@ -153,8 +156,11 @@ class _Run:
             role: rows_of(part, self.root, image=image) if part else None
             for role, part in parts.items()
         }
-        if rows["calibration"] and rows["validation"]:
-            check_no_leak(rows["calibration"], rows["validation"], ("calibration", "validation"))
+        apart = self.told.data.test
+        rows["test"] = rows_of(apart, self.root, image=image) if apart else None
+        for first, second in combinations(("calibration", "validation", "test"), 2):
+            check_no_leak(rows[first] or (), rows[second] or (), (first, second))
+        self.tested = len({row.patient for row in rows["test"] or ()})
         sets: dict[str, Studies | None] = dict.fromkeys(parts)
         for role, part in parts.items():
             found = rows[role]

@@ -42,7 +42,7 @@ QUANTIZED_OPS = (
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _AROUND_HEAD = (
     "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "AveragePool", "Flatten", "Reshape",
-    "Squeeze", "Unsqueeze", "Transpose", "Identity", "Sigmoid", "Softmax",
+    "Squeeze", "Unsqueeze", "Transpose", "Identity", "Sigmoid", "Softmax", "Concat",
 )  # fmt: skip
 
 

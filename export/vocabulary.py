@@ -173,10 +173,15 @@ class DataPart(Part, frozen=True, kw_only=True):
 
 
 class Sets(Part, frozen=True, kw_only=True):
-    """The sets: `calibration` gives activation ranges, `validation` thresholds and figures."""
+    """The sets: `calibration` gives activation ranges, `validation` thresholds and figures.
+
+    `test` is kept for acceptance: its studies are never read here, and the export stops where one
+    of its patients stands in another set.
+    """
 
     validation: DataPart
     calibration: DataPart | None = None
+    test: DataPart | None = None
 
 
 Method = Literal["minmax", "percentile", "entropy"]

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from edge_dx.backends.quiet import silence
 from edge_dx.bundle import write_bundle
 from edge_dx.trust import TrustStore
 from tests import tiny
+
+silence()  # some tests import onnxruntime themselves
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_dx import interpret
-from edge_dx.manifest import Manifest, OperatingPoint, Scores
+from edge_dx.manifest import Manifest, OperatingPoint, Reconstruction, Scores, Variant
 from edge_dx.result import Finding, Reason, Status
 from tests import tiny
 
@@ -131,3 +131,60 @@ def test_findings_read_the_sample_that_is_asked_for(
     variant = manifest.variants[0]
     statuses = [interpret.findings(manifest, variant, outputs, i, {})[0].status for i in (0, 1)]
     assert statuses == [Status.NEGATIVE, Status.POSITIVE]
+
+
+# --- quantized scores ---
+
+
+def quantized(dtype: Any, scale: float | None, zero_point: int, tolerance: float = 0.02) -> Variant:
+    wire = {"tensor": "out", "dtype": dtype, "scale": scale, "zero_point": zero_point}
+    raw = {**tiny.variant(), "wires": {"logits": wire}, "identity_tolerance": {"cam": tolerance}}
+    return msgspec.convert(raw, Variant)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero_point", "ends"),
+    [("int8", 0.5, 10, (-69.0, 58.5)), ("uint8", 0.25, 128, (-32.0, 31.75)),
+     ("int8", 1 / 256, -128, (0.0, 255 / 256)), ("float32", None, 0, None)],
+)  # fmt: skip
+def test_the_ends_of_what_a_quantized_tensor_holds(
+    dtype: Any, scale: float | None, zero_point: int, ends: tuple[float, float] | None
+) -> None:
+    wire = quantized(dtype, scale, zero_point).wires["logits"]
+    assert interpret.limits(wire) == (ends if ends is None else pytest.approx(ends))
+
+
+@pytest.mark.parametrize(("mean", "given"), [(50.0, 12.7), (-50.0, -12.8), (3.0, 3.0)])
+def test_a_saturated_score_adds_up_to_where_its_levels_end(
+    manifest: Manifest, mean: float, given: float
+) -> None:
+    cam = np.full((1, 1, 8, 8), mean + 2.1, np.float32)
+    outputs = {"logits": np.array([[given]], np.float32), "cam": cam}
+    saturating = quantized("int8", 0.1, 0)
+    assert interpret.integrity_problem(manifest, saturating, outputs, 0) is None
+    plain = quantized("float32", None, 0)
+    why = interpret.integrity_problem(manifest, plain, outputs, 0)
+    assert (why is None) == (abs(mean) < 12)
+    outputs["logits"] -= np.float32(np.sign(given) * 0.1)  # one level short of the end is no end
+    why = interpret.integrity_problem(manifest, saturating, outputs, 0)
+    assert why
+    assert "off by 0.1, allowed 0.02" in why.detail
+
+
+@pytest.mark.parametrize("tolerance", [0.0005, 0.05])
+def test_the_variant_s_own_tolerance_goes_before_the_map_s(
+    manifest: Manifest, outputs: dict[str, Any], tolerance: float
+) -> None:
+    outputs["logits"][0] += np.float32(0.0008)  # the map's own tolerance is 0.001
+    variant = quantized("float32", None, 0, tolerance)
+    why = interpret.integrity_problem(manifest, variant, outputs, 0)
+    assert (why is None) == (tolerance > 0.0008)
+
+
+def test_a_reconstruction_error_is_summed_in_double_precision() -> None:
+    output = Reconstruction(name="again", of="x")
+    given = np.full((1, 1000), 4097, np.float32)
+    drawn = np.full((1, 1000), 4096, np.float32)
+    drawn[0, 0] = -4096
+    found = interpret.reconstruction_error(output, {"x": given}, drawn)
+    assert found == (8193.0**2 + 999) / 1000

@@ -355,6 +355,32 @@ def test_a_variant_without_an_operating_point_is_refused(activation: str) -> Non
         parse(manifest)
 
 
+@pytest.mark.parametrize(("index", "name"), [(3, "lung"), (5, "again")])
+def test_masks_and_reconstructions_need_operating_points_too(index: int, name: str) -> None:
+    manifest = valid()
+    points = _variant(manifest)["operating_points"]
+    _variant(manifest)["operating_points"] = [p for p in points if p["output"] != name]
+    with pytest.raises(MissingOperatingPoint, match=f"no operating point for '{name}'"):
+        parse(manifest)
+    if name == "lung":  # the likeliest label of each pixel needs no threshold
+        manifest["outputs"][index].update(labels=["background", "left"], activation="softmax")
+        assert parse(manifest).outputs[index].name == name
+
+
+def test_each_label_of_a_mask_needs_its_own_threshold() -> None:
+    manifest = valid()
+    manifest["outputs"][3]["labels"] = ["left", "right"]
+    with pytest.raises(MissingOperatingPoint, match="no operating point for 'lung'"):
+        parse(manifest)
+
+
+def test_the_likeliest_label_needs_no_threshold() -> None:
+    manifest = valid()
+    manifest["outputs"][0]["decision"] = "top1"
+    _variant(manifest)["operating_points"].pop(0)
+    assert parse(manifest).outputs[0].name == "logits"
+
+
 def test_every_variant_needs_operating_points_of_its_own() -> None:
     manifest = valid()
     second = {**_variant(manifest), "name": "onnx-int8", "operating_points": []}

@@ -166,6 +166,8 @@ def tflite_variant(precision: str = "fp32") -> dict[str, Any]:
         "precision": precision, "engines": ["tflite"], "batch": "one", "wires": wires,
         "tolerance": {"logits": 0.2, "cam": 0.5, "features": 0.2},
         "identity_tolerance": {"cam": 0.2},
+        # None with LiteRT; an older interpreter leaves more out, which is no test of the network.
+        "undelegated": len(found.undelegated),
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from edge_dx import device
 from edge_dx.backends.protocol import Backend
+from edge_dx.backends.quiet import engine_module
 from edge_dx.backends.specs import input_specs, output_specs
 from edge_dx.backends.wires import Wired
 from edge_dx.errors import EngineMissing, EngineRefused
@@ -106,10 +107,10 @@ def engine_state(name: str) -> tuple[bool, str]:
     if missing:
         return False, f"{found} is here, {', '.join(missing)} is not; {row.install}"
     try:
-        package = importlib.import_module(found)
+        package = engine_module(found)
     except Exception as error:  # whatever a broken installation raises is the finding
         return False, f"{found} is installed but broken ({error}); {row.install}"
-    version = str(getattr(package, "__version__", "of unknown version"))
+    version = str(getattr(package, "__version__", "of unknown version")).partition("-")[0]
     if row.provider and row.provider not in package.get_available_providers():
         return False, f"this {found} {version} has no {row.provider}; {row.install}"
     if row.probe:
@@ -121,12 +122,20 @@ def engine_state(name: str) -> tuple[bool, str]:
 
 
 def right_here(name: str, variant: Variant) -> str | None:
-    """Why this processor would compute something else than was measured, or None.
+    """Why this device would not compute what was measured the way it was measured, or None.
 
     Raises:
         EngineMissing: no engine of that name exists.
     """
-    if not _row(name).on_processor or not variant.runs_on:
+    row = _row(name)
+    older = next(filter(_is_here, row.packages), None) == "tflite_runtime"
+    if older and variant.precision == "int8" and not variant.undelegated:
+        return (
+            f"variant {variant.name} needs fast 8-bit kernels, which tflite_runtime does not "
+            "use (ten times slower and more); pip install ai-edge-litert in its place, or accept it "
+            "with --allow-slow"
+        )
+    if not row.on_processor or not variant.runs_on:
         return None
     present = device.instruction_sets()
     if set(variant.runs_on).intersection(present):
@@ -134,7 +143,7 @@ def right_here(name: str, variant: Variant) -> str | None:
     return (
         f"variant {variant.name} is right for processors with {' or '.join(variant.runs_on)}; "
         f"this one has {', '.join(present) or 'instruction sets that could not be told'}, where "
-        "8-bit sums may saturate silently"
+        "8-bit sums may saturate silently (a file made with reduce_range runs anywhere)"
     )
 
 
@@ -157,7 +166,7 @@ def open_backend(
     Raises:
         EngineMissing: the engine is unknown or not installed; the message has the command.
         EngineRefused: the engine does not read this format or not the way it was asked to, or
-            this processor lacks the instruction sets that the file was made for.
+            this device is not one that the file was made for (`right_here`).
         EngineFailed: the engine raised while loading.
         TensorMismatch: the file's inputs or outputs are not those of the manifest.
     """
@@ -175,8 +184,7 @@ def open_backend(
         raise EngineRefused(f"engine {name}: threads is at least 1, not {threads}")
     wrong = right_here(name, variant)
     if wrong:
-        raise EngineRefused(f"engine {name}: {wrong}. Use an fp32 variant, or export an int8 one "
-                            "with reduce_range")  # fmt: skip
+        raise EngineRefused(f"engine {name}: {wrong}; or use an fp32 variant")
     factory = getattr(importlib.import_module(row.module), row.cls)
     backend: Backend = factory(manifest, variant, payload, 1 if threads is None else threads)
     if not variant.wires or name == "pretend":

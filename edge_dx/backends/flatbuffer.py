@@ -79,10 +79,14 @@ class Table:
         return self._vector(field, 1)[1]
 
     def string(self, field: int) -> None:
-        """Checks a string: its bytes lie in the file and a zero ends them."""
+        """Checks a string: its bytes lie in the file, are UTF-8, and a zero ends them."""
         start, count = self._vector(field, 1)
         if self.has(field) and self.buffer[start + count : start + count + 1] != b"\0":
             raise Broken(f"the string at {start} has no end")
+        try:
+            self.buffer[start : start + count].decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise Broken(f"the string at {start} is no text") from error
 
     def scalars(self, known: Mapping[int, str] | None = None) -> None:
         """Checks a table whose fields are scalars, but for the vectors named in `known`."""
@@ -98,7 +102,7 @@ class Table:
         forwards = self.number(field, "u32")
         if forwards == 0:
             raise Broken(f"field {field} of the table at {self.at} refers to itself")
-        return self.at + self._fields[field] + forwards
+        return self.at + int(self._fields[field]) + forwards
 
     def _vector(self, field: int, width: int) -> tuple[int, int]:
         """Where a vector's first element lies, and how many there are."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from edge_dx.backends.protocol import Backend
+from edge_dx.backends.quiet import engine_module
 from edge_dx.backends.specs import check_file, file_specs
 from edge_dx.errors import EngineFailed, EngineRefused
 from edge_dx.manifest import Manifest, Variant
@@ -48,8 +49,7 @@ class _Onnx:
     engine: ClassVar[str]
 
     def __init__(self, manifest: Manifest, variant: Variant, payload: bytes, threads: int) -> None:
-        import onnxruntime as ort
-
+        ort: Any = engine_module("onnxruntime")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -94,10 +94,11 @@ class _Onnx:
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Runs the graph; see `Backend.run`."""
         check_feeds(self._inputs, feeds)
-        if self._session is None:
+        session = self._session  # another thread may close in between
+        if session is None:
             raise EngineFailed(f"{self._name}: is closed")
         try:
-            arrays = self._session.run(self._names, dict(feeds))
+            arrays = session.run(self._names, dict(feeds))
         except Exception as error:
             raise self._translated(error) from error
         return dict(zip(self._names, arrays, strict=True))

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_dx.backends.protocol import Backend
+from edge_dx.backends.quiet import engine_module
 from edge_dx.backends.specs import check_file, file_specs
 from edge_dx.errors import EngineFailed, EngineRefused
 from edge_dx.manifest import Manifest, Variant
@@ -31,8 +32,8 @@ class OpenVino:
                 f"{self._name}: OpenVINO computes int8 graphs in half precision on "
                 f"{platform.machine()}, which is not what was measured; use the engine onnx"
             )
-        import openvino
-
+        openvino: Any = engine_module("openvino")
+        promised = file_specs(manifest, variant)
         try:
             core = openvino.Core()
             model = core.read_model(model=io.BytesIO(payload))
@@ -47,13 +48,12 @@ class OpenVino:
                 },
             )
             self._request: Any = compiled.create_infer_request()
-            self._inputs = tuple(_spec(port) for port in compiled.inputs)
-            found = tuple(_spec(port) for port in compiled.outputs)
+            self._inputs = tuple(_spec(port, promised[0]) for port in compiled.inputs)
+            found = tuple(_spec(port, promised[1]) for port in compiled.outputs)
         except Exception as error:  # every failure is a RuntimeError with a long text
             raise EngineFailed(
                 f"{self._name}: OpenVINO cannot load it ({_first(error)})"
             ) from error
-        promised = file_specs(manifest, variant)
         check_file(self._name, self._inputs, found, promised)
         order = [spec.name for spec in promised[1]]
         self._ports = {spec.name: i for i, spec in enumerate(found)}
@@ -82,7 +82,7 @@ class OpenVino:
             if self._request is None:
                 raise EngineFailed(f"{self._name}: is closed")
             try:
-                # Not shared: OpenVINO would write into the caller's memory layout otherwise.
+                # Copied both ways: the request's own memory is written again by the next run.
                 self._request.infer(dict(feeds), share_inputs=False, share_outputs=False)
                 return {
                     spec.name: self._request.get_output_tensor(self._ports[spec.name]).data.copy()
@@ -98,16 +98,19 @@ class OpenVino:
             self._request = None
 
 
-def _spec(port: Any) -> TensorSpec:
+def _spec(port: Any, promised: tuple[TensorSpec, ...]) -> TensorSpec:
+    """A port may have several names, where the graph hands one tensor on under another."""
     shape = tuple(n.get_length() if n.is_static else None for n in port.partial_shape)
-    return TensorSpec(port.any_name, port.element_type.to_dtype().name, shape)
+    wanted = {spec.name for spec in promised}.intersection(port.names)
+    name = min(wanted) if wanted else port.any_name
+    return TensorSpec(name, port.element_type.to_dtype().name, shape)
 
 
 def _first(error: Exception) -> str:
     """The line of a long message that says something."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return (told or lines or [type(error).__name__])[0]
+    return (told or lines or [type(error).__name__])[0][:300]
 
 
 _: type[Backend] = OpenVino

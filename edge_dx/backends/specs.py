@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from edge_dx.backends.wires import in_file
 from edge_dx.errors import TensorMismatch
 from edge_dx.manifest import (
@@ -74,7 +76,7 @@ def check_file(name: str, inputs: Specs, outputs: Specs, promised: tuple[Specs, 
         ("inputs", inputs, promised[0]),
         ("outputs", outputs, promised[1]),
     ):
-        if {_comparable(spec) for spec in found} != {_comparable(spec) for spec in wanted}:
+        if Counter(map(_comparable, found)) != Counter(map(_comparable, wanted)):
             raise TensorMismatch(
                 f"{name}: the file's {what} are {_told(found)}, the manifest promises "
                 f"{_told(wanted)}; export the bundle again"

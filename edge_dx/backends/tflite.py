@@ -19,6 +19,7 @@ import numpy as np
 
 from edge_dx.backends.protocol import Backend
 from edge_dx.backends.specs import check_file, file_specs
+from edge_dx.backends.tflite_file import problem
 from edge_dx.errors import EngineFailed, EngineMissing, EngineRefused, TensorMismatch
 from edge_dx.manifest import Manifest, Variant
 from edge_dx.tensors import Array, TensorSpec, check_feeds
@@ -63,8 +64,9 @@ def describe(payload: bytes) -> Described:
     Raises:
         EngineMissing: neither package is installed.
         EngineFailed: it is no TFLite file, or one that the interpreter cannot load.
+        EngineRefused: an input or output is quantized per channel.
     """
-    return _described(_interpreter(payload, 1, "the file"))
+    return _described(new_interpreter(payload, 1, "the file"))
 
 
 class TfLite:
@@ -72,7 +74,7 @@ class TfLite:
 
     def __init__(self, manifest: Manifest, variant: Variant, payload: bytes, threads: int) -> None:
         self._name = f"variant {variant.name} on engine tflite"
-        self._interpreter: Any = _interpreter(payload, threads, self._name)
+        self._interpreter: Any = new_interpreter(payload, threads, self._name)
         self._running = threading.Lock()  # an interpreter holds one inference's tensors
         found = _described(self._interpreter)
         if len(found.undelegated) > variant.undelegated:
@@ -81,7 +83,8 @@ class TfLite:
                 f"{len(found.undelegated)} operators ({', '.join(found.undelegated[:5])}), the "
                 f"manifest accepts {variant.undelegated}: they would run on reference loops, up "
                 "to a hundred times slower. Use a newer ai-edge-litert, or export the file with "
-                "8-bit activations; a maker who accepts it says so with `undelegated`"
+                "8-bit activations. A maker who accepts it says so with `undelegated`, a user "
+                "with --allow-slow"
             )
         check_file(
             self._name,
@@ -94,13 +97,13 @@ class TfLite:
         self._inputs = tuple(tensor.spec for tensor in found.inputs)
         specs = {tensor.name: tensor.spec for tensor in found.outputs}
         self._outputs = tuple(specs[name] for name in order)
-        self._index = {
-            detail["name"]: detail["index"]
-            for detail in (
-                *self._interpreter.get_input_details(),
-                *self._interpreter.get_output_details(),
+        self._places, self._results = (
+            {detail["name"]: detail["index"] for detail in details}
+            for details in (
+                self._interpreter.get_input_details(),
+                self._interpreter.get_output_details(),
             )
-        }
+        )
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -125,14 +128,16 @@ class TfLite:
                 raise EngineFailed(f"{self._name}: is closed")
             try:
                 for name, array in feeds.items():
-                    self._interpreter.set_tensor(self._index[name], np.ascontiguousarray(array))
+                    self._interpreter.set_tensor(self._places[name], np.ascontiguousarray(array))
                 self._interpreter.invoke()
                 return {  # `get_tensor` copies
-                    spec.name: self._interpreter.get_tensor(self._index[spec.name])
+                    spec.name: self._interpreter.get_tensor(self._results[spec.name])
                     for spec in self._outputs
                 }
             except Exception as error:  # ValueError and RuntimeError, and whatever pybind raises
-                raise EngineFailed(f"{self._name}: the interpreter failed ({error})") from error
+                raise EngineFailed(
+                    f"{self._name}: the interpreter failed ({_line(error)})"
+                ) from error
 
     def close(self) -> None:
         """Lets go of the interpreter."""
@@ -140,19 +145,31 @@ class TfLite:
             self._interpreter = None
 
 
-def _interpreter(payload: bytes, threads: int, name: str) -> Any:
+def new_interpreter(payload: bytes, threads: int, name: str) -> Any:
+    """An interpreter with its tensors allocated.
+
+    Args:
+        payload: the file.
+        threads: for one inference.
+        name: of the file, for messages.
+
+    Raises:
+        EngineMissing: neither package is installed.
+        EngineFailed: it is no TFLite file, or one that the interpreter cannot load.
+    """
     found = next((p for p in PACKAGES if importlib.util.find_spec(p) is not None), None)
     if found is None:
         raise EngineMissing(f"{name}: neither {' nor '.join(PACKAGES)} is installed; "
                             "pip install 'edge-dx[tflite]'")  # fmt: skip
-    if payload[4:8] != b"TFL3":  # the interpreter aborts the process on some broken files
-        raise EngineFailed(f"{name}: is no TFLite file (the mark TFL3 is not there)")
+    wrong = problem(payload)  # the interpreter ends the process on some broken files
+    if wrong is not None:
+        raise EngineFailed(f"{name}: {wrong}")
     module = importlib.import_module(f"{found}.interpreter")
     try:
         interpreter = module.Interpreter(model_content=payload, num_threads=threads)
         interpreter.allocate_tensors()
     except Exception as error:
-        raise EngineFailed(f"{name}: the interpreter cannot load it ({error})") from error
+        raise EngineFailed(f"{name}: the interpreter cannot load it ({_line(error)})") from error
     return interpreter
 
 
@@ -166,6 +183,11 @@ def _described(interpreter: Any) -> Described:
 
 def _tensor(detail: Mapping[str, Any]) -> TensorOfFile:
     scale, zero_point = detail["quantization"]
+    if len(detail["quantization_parameters"]["scales"]) > 1:  # told above as not quantized at all
+        raise EngineRefused(
+            f"tensor {detail['name']} is quantized per channel at the file's border; export it "
+            "with one scale"
+        )
     return TensorOfFile(
         detail["name"],
         np.dtype(detail["dtype"]).name,
@@ -217,6 +239,11 @@ def _check_quantization(name: str, variant: Variant, tensors: tuple[TensorOfFile
                 f"{name}: {tensor.name} is quantized with (scale, zero point) {found}, the "
                 f"manifest says {told}; export the bundle again"
             )
+
+
+def _line(error: Exception) -> str:
+    """The interpreter's messages end with line breaks and sometimes hold more."""
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
 
 
 _: type[Backend] = TfLite

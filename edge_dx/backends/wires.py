@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from edge_dx.backends.protocol import Backend
+from edge_dx.errors import TensorMismatch
 from edge_dx.image import normalise_constants
 from edge_dx.manifest import AnyInput, ImageInput, Manifest, Variant, Wire
 from edge_dx.tensors import Array, TensorSpec, check_feeds
@@ -41,7 +42,17 @@ def encoder(item: AnyInput, spec: TensorSpec, wire: Wire) -> Translate:
         item: the manifest's input.
         spec: its tensor.
         wire: how it stands in the file.
+
+    Raises:
+        TensorMismatch: the file's type cannot hold the values, and no scale is told.
     """
+    if wire.scale is not None and wire.dtype == "float32":
+        raise TensorMismatch(f"{spec.name} has a scale in the file, and float32 has no levels")
+    made = "float32" if wire.normalised else spec.dtype
+    if wire.scale is None and not np.can_cast(made, wire.dtype):
+        raise TensorMismatch(
+            f"{spec.name} is {made} and {wire.dtype} in the file, with no scale between the two"
+        )
     if spec.dtype == "uint8" and (wire.normalised or wire.scale is not None):
         table = _table(item, spec, wire)
 
@@ -74,12 +85,19 @@ def decoder(wire: Wire) -> Translate:
 
 
 def quantized(values: Array, wire: Wire) -> Array:
-    """Values in the file's type, rounded to the nearest level and cut off at its ends."""
+    """Values in the file's type, rounded to the nearest level and cut off at its ends.
+
+    Raises:
+        TensorMismatch: a value is no number, which no level of an integer stands for.
+    """
     dtype = np.dtype(wire.dtype)
     if wire.scale is None:
         return values.astype(dtype)
+    if not np.isfinite(values).all():
+        raise TensorMismatch(f"{wire.tensor}: a value is not finite, and the file takes {dtype}")
     ends = np.iinfo(dtype)
-    levels = np.rint(values.astype(np.float32) / np.float32(wire.scale)) + wire.zero_point
+    with np.errstate(over="ignore"):  # what is too large is cut off below
+        levels = np.rint(values.astype(np.float32) / np.float32(wire.scale)) + wire.zero_point
     result: Array = np.clip(levels, ends.min, ends.max).astype(dtype)
     return result
 

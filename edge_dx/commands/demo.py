@@ -90,7 +90,7 @@ def _run(demo: _Demo, options: argparse.Namespace, films: Path | None) -> None:
     _prove(demo, options)
     try:
         with load(options.bundle, options.variant, options.engine, options.threads,
-                  **opening(options)) as model, \
+                  allow_slow=options.allow_slow, **opening(options)) as model, \
              (demo.out / "results.jsonl").open("w", encoding="utf-8") as lines:  # fmt: skip
             listed = None
             demo.point = next(iter(model.variant.operating_points), None)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from edge_dx import __version__, device, shelf
 from edge_dx.backends import ENGINES, engine_state
+from edge_dx.backends.quiet import engine_module
 from edge_dx.errors import EdgeDxError
 from edge_dx.trust import DEVELOPMENT, TrustStore, fingerprint, operator_directories
 
@@ -39,9 +40,8 @@ def act(options: argparse.Namespace) -> int:
         usable |= there and name != "pretend"
         print(f"  {'yes' if there else 'no ':<4} {name:<10} {detail}")
         if name == "onnx" and there:
-            import onnxruntime
-
-            print(f"       providers  {', '.join(onnxruntime.get_available_providers())}")
+            found = engine_module("onnxruntime").get_available_providers()
+            print(f"       providers  {', '.join(found)}")
     print("packages")
     for line in _packages():
         print(line)

@@ -40,7 +40,7 @@ def act(options: argparse.Namespace) -> int:
             return 2
     analysed = True
     with load(options.bundle, options.variant, options.engine, options.threads,
-              **opening(options)) as model:  # fmt: skip
+              allow_slow=options.allow_slow, **opening(options)) as model:  # fmt: skip
         if not options.json:
             print(f"{model!r}\n  {model.choice}", file=sys.stderr)
         progress = _Progress(len(files))

@@ -73,13 +73,14 @@ class Fidelity(Part, frozen=True, kw_only=True):
         reference: what it was compared with, for example `torch 2.13.0 eager, float32`.
         compared_on: which set of inputs.
         n: how many studies.
-        max_score_error: largest absolute difference of a probability from the reference.
+        max_score_error: largest absolute difference of an answer (a probability; a value in its
+            unit) from the reference.
         decision_flips: studies whose side of the threshold differs from the reference's, when
             both use the threshold fitted to their own scores.
         auc: on the validation set.
         auc_difference: from the reference's AUC, paired over the same patients.
-        heat_map_agreement: lowest correlation of a heat map with the reference's, over the
-            studies that are not negative, and how many they were.
+        heat_map_agreement: mean correlation of the heat maps with the reference's, over the
+            studies that are not negative.
         groups: figures by site or source.
         engines: engine → what it gives with this file.
         latency_p50_ms: graph only, one image, one thread, on the machine named.

@@ -74,15 +74,19 @@ def load(path: Path) -> Array:
     if len(raw) > MAX_BYTES:
         raise UnreadableInput(f"{path}: larger than {MAX_BYTES} bytes", "too_large")
     try:
-        return parse(raw)
+        return parse(raw, any_order=True)  # numpy.save keeps a transposed array in Fortran order
     except Exception as error:  # numpy raises whatever the damage leads it to
         raise UnreadableInput(
             f"{path}: no plain .npy file ({error}); save the array with numpy.save", "unreadable"
         ) from error
 
 
-def parse(raw: bytes) -> Array:
-    """The array of a `.npy` of format 1.0; numbers alone, in C order.
+def parse(raw: bytes, *, any_order: bool = False) -> Array:
+    """The array of a `.npy` of format 1.0; numbers alone.
+
+    Args:
+        raw: the file's bytes.
+        any_order: take Fortran order too, not C order alone.
 
     Raises:
         ValueError: it is none, or its header does not fit its bytes.
@@ -94,10 +98,11 @@ def parse(raw: bytes) -> Array:
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(data)
     if dtype.kind not in "uif" or not dtype.isnative:
         raise ValueError(f"an array of type {dtype}")
-    if fortran:
+    if fortran and not any_order:
         raise ValueError("the array is in Fortran order")
     # As Python's own integers: a header may claim more than fits into 64 bits.
     expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if expected != len(raw) - data.tell():
         raise ValueError("the header does not fit the bytes")
-    return np.frombuffer(data.getbuffer(), dtype, offset=data.tell()).reshape(shape)
+    values = np.frombuffer(data.getbuffer(), dtype, offset=data.tell())
+    return values.reshape(shape, order="F" if fortran else "C")

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from edge_dx.manifest import Estimate
 from edge_dx.report.pieces import escaped, table
 from edge_dx.report.style import CSS
-from export.report.curves import Curve, bars, roc
+from export.report import tables
+from export.report.curves import Curve, roc
 from export.report.record import Report, VariantRecord, encode
+from export.report.tables import code, estimate, number, signed
 from export.vocabulary import RecipeFile
 
 Pictures = Mapping[str, Sequence[tuple[int, np.ndarray[Any, Any]]]]
@@ -45,11 +46,11 @@ def html_from_record(report: Report, told: RecipeFile, pictures: Pictures) -> st
         _overview(report),
         _gates(report),
         _curves(report),
-        _points(report),
-        _candidates(report),
-        _layers(report, told),
+        tables.points(report),
+        tables.candidates(report),
+        tables.layers(report, told),
         _flips(report, pictures),
-        _engines(report),
+        tables.engines(report),
         _origin(report),
     ]
     body = "\n".join(section for section in sections if section)
@@ -106,16 +107,16 @@ def _overview(report: Report) -> str:
         mark = "good" if v.passed else "bad"
         lines.append(
             (
-                escaped(v.name),
+                code(v.name),
                 f'<span class="tag {mark}">{"passed" if v.passed else "failed"}</span>',
                 f"{v.bytes / 1e3:.0f}",
-                _estimate(told.auc if told else None),
-                _signed(told.auc_difference if told else None),
+                estimate(told.auc if told else None),
+                signed(told.auc_difference if told else None),
                 f"{len(v.flipped)} of {report.validation.n}" if told else "–",
-                _number(told.latency_p50_ms if told else None, 2),
-                _number(v.latency_p99_ms, 2),
-                _number(v.peak_memory_mb, 0),
-                _estimate(told.heat_map_agreement if told else None),
+                number(told.latency_p50_ms if told else None, 2),
+                number(v.latency_p99_ms, 2),
+                number(v.peak_memory_mb, 0),
+                estimate(told.heat_map_agreement if told else None),
             )
         )
     heads = ("variant", "gates", "kB", "AUC", "AUC − module's", "answers changed", "p50 ms",
@@ -140,7 +141,7 @@ def _gates(report: Report) -> str:
         if v.comparisons:
             rows = [
                 (escaped(c.figure), f"{c.reference:.4f}", f"{c.variant:.4f}",
-                 _signed(c.difference), f"−{c.margin:g}", "yes" if c.passed else "NO")
+                 signed(c.difference), f"−{c.margin:g}", "yes" if c.passed else "NO")
                 for c in v.comparisons
             ]  # fmt: skip
             heads = ("figure", "module", "file", "difference", "margin", "not inferior")
@@ -177,63 +178,6 @@ def _threshold(report: Report, variant: VariantRecord | None, key: str) -> float
     return float("inf")
 
 
-def _points(report: Report) -> str:
-    lines = []
-    for v in report.variants:
-        for p in v.figures.operating_points if v.figures else ():
-            lines.append(
-                (escaped(v.name), escaped(p.name), escaped(p.label), f"{p.threshold:.4f}",
-                 f"{p.band[0]:.4f} to {p.band[1]:.4f}", _estimate(p.sensitivity),
-                 _estimate(p.specificity), escaped(p.criterion))
-            )  # fmt: skip
-    if not lines:
-        return ""
-    heads = ("variant", "point", "label", "threshold", "indeterminate", "sensitivity",
-             "specificity", "rule")  # fmt: skip
-    return "<h2>Operating points</h2>" + table(heads, lines, (3,))
-
-
-def _candidates(report: Report) -> str:
-    parts = []
-    for v in report.variants:
-        if not v.candidates:
-            continue
-        lines = [
-            ("●" if c.chosen else "", escaped(c.scheme.activation), escaped(c.scheme.method),
-             escaped(c.scheme.head), f"{c.sqnr_db:.1f}", f"{c.latency_p50_ms:.3f}",
-             f"{c.bytes / 1e3:.0f}", escaped(c.why))
-            for c in sorted(v.candidates, key=lambda c: -c.sqnr_db)
-        ]  # fmt: skip
-        heads = ("", "activations", "ranges", "head", "SQNR of the answers, dB", "p50 ms", "kB", "")
-        parts.append(f"<h3>{escaped(v.name)}</h3>" + table(heads, lines, (4, 5, 6)))
-    if not parts:
-        return ""
-    return (
-        "<h2>Ways of quantizing that were tried</h2><p>Each was run on the validation set; SQNR is "
-        "the signal-to-noise ratio of the answers before their activation, against the module.</p>"
-        + "".join(parts)
-    )
-
-
-def _layers(report: Report, told: RecipeFile) -> str:
-    parts = []
-    for v in report.variants:
-        if not v.layers:
-            continue
-        rows = [
-            (layer.layer + (" (reverted)" if layer.reverted else ""), layer.sqnr_db, layer.reverted)
-            for layer in v.layers
-        ]
-        drawn = bars(f"Noise per layer of {v.name}", rows, told.gates.layer_sqnr_db, "dB")
-        parts.append(f"<h3>{escaped(v.name)}</h3>{drawn}")
-    if not parts:
-        return ""
-    return (
-        "<h2>Noise per layer</h2><p>SQNR of the answers, in dB, with that layer alone quantized: "
-        "the shorter the bar, the more the layer harms. Grey: kept in float.</p>" + "".join(parts)
-    )
-
-
 def _flips(report: Report, pictures: Pictures) -> str:
     parts = []
     for v in report.variants:
@@ -268,19 +212,6 @@ def _flips(report: Report, pictures: Pictures) -> str:
         "<h2>Changed answers</h2><p>Studies that a file answers otherwise than the module, as the "
         "graph sees them, each file at the threshold of its own.</p>" + "".join(parts)
     )
-
-
-def _engines(report: Report) -> str:
-    lines = []
-    for v in report.variants:
-        for name, f in (v.figures.fidelity.engines if v.figures else {}).items():
-            lines.append(
-                (escaped(v.name), escaped(name), escaped(f.version), f"{f.latency_p50_ms:.3f}",
-                 f"{f.latency_p90_ms:.3f}", f"{f.max_score_error:.2g}", str(f.decision_flips))
-            )  # fmt: skip
-    heads = ("variant", "engine", "version", "p50 ms", "p90 ms", "largest error of an answer",
-             "answers changed")  # fmt: skip
-    return "<h2>Engines</h2>" + table(heads, lines, (3, 4, 5, 6)) if lines else ""
 
 
 def _origin(report: Report) -> str:
@@ -323,15 +254,3 @@ def _picture(film: np.ndarray[Any, Any]) -> str | None:
     pixels = film[0] if len(film) == 1 else np.moveaxis(film, 0, -1)[..., ::-1]
     done, data = cv2.imencode(".jpg", np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, 85])
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode() if done else None
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _estimate(value: Estimate | None) -> str:
-    return "–" if value is None else f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
-
-
-def _signed(value: Estimate | None) -> str:
-    return "–" if value is None else f"{value.value:+.4f} [{value.low:+.4f}, {value.high:+.4f}]"

@@ -122,3 +122,21 @@ def test_a_damaged_or_strange_bundle_is_not_verified(
     assert "not among the trusted keys" in capsys.readouterr().err
     assert main(["verify", "no-such-bundle"]) == 1
     assert "no such bundle" in capsys.readouterr().err
+
+
+def test_a_variant_for_other_processors_is_skipped_and_no_fault(
+    parts: tiny.Parts, tmp_path: Path, trusting: list[str], capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    exact = {**parts.manifest["variants"][0], "name": "onnx-int8", "precision": "int8",
+             "runs_on": ["avx512_vnni"]}  # fmt: skip
+    parts.manifest["variants"].append(exact)
+    parts.manifest["golden"][0]["status"]["onnx-int8"] = "positive"
+    path = write(tmp_path / "two.edx", parts)
+    monkeypatch.setattr("edge_dx.device.instruction_sets", lambda: ("avx2",))
+    assert main(["verify", path, *trusting]) == 0
+    out = capsys.readouterr().out
+    assert "pass  onnx-fp32 on onnx" in out
+    assert "skip  onnx-int8 on onnx: variant onnx-int8 is right for processors with avx512" in out
+    assert main(["verify", path, *trusting, "--variant", "onnx-int8", "--engine", "onnx"]) == 1
+    assert "saturate" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 from safetensors.torch import load_file, save_file
 
 from edge_dx.bundle import Bundle
@@ -308,6 +309,33 @@ def test_the_nearest_scheme_is_taken_unless_it_is_slow(
     assert {c.why for c in slow.variants[1].candidates if c.scheme.method == "minmax"} == {
         "more than 1.25 times as slow as the fastest"
     }
+
+
+def test_seven_bit_weights_run_on_every_processor(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_dx import device
+    from edge_dx.errors import EngineRefused
+
+    plain = packed(project)
+    monkeypatch.setattr(device, "instruction_sets", lambda: ("avx2",))
+    with pytest.raises(EngineRefused, match="8-bit sums may saturate silently"):
+        load(plain.path, "onnx-int8", allow_unsigned=True)
+    with load(plain.path, allow_unsigned=True) as model:
+        assert model.variant.name == "onnx-fp32"  # chosen in its place
+    monkeypatch.undo()
+    changed(project, 'methods = ["minmax"]', 'methods = ["minmax"]\nreduce_range = true')
+    reduced = packed(project)
+    variant = reduced.manifest.variant("onnx-int8")
+    assert variant.runs_on == ()
+    assert "in 7 bits" in variant.quantization["scheme"]
+    weights = [
+        numpy_helper.to_array(t)
+        for t in onnx.load_from_string(reduced.members[variant.file]).graph.initializer
+    ]
+    assert max(int(abs(w.astype(int)).max()) for w in weights if w.dtype == np.int8) <= 64
+    monkeypatch.setattr(device, "instruction_sets", lambda: ("avx2",))
+    load(reduced.path, "onnx-int8", allow_unsigned=True).close()
 
 
 # --- the whole way ---

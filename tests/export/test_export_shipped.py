@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -94,3 +95,40 @@ def test_the_example_with_a_model_of_ones_own_runs(tmp_path: Path) -> None:
         assert variant.fidelity is not None
         assert variant.fidelity.auc is not None
         assert variant.fidelity.auc.value > 0.7
+
+
+def test_the_example_with_several_inputs_and_heads_runs(tmp_path: Path) -> None:
+    here = Path(export.__file__).parents[1] / "examples" / "bring_your_own_model"
+    if not here.is_dir():
+        pytest.skip("the examples lie in the repository, not in the installed package")
+    copy = tmp_path / "example"
+    shutil.copytree(here, copy, ignore=shutil.ignore_patterns("data", "*.edx", "__pycache__"))
+    subprocess.run([sys.executable, "make_several.py"], cwd=copy, check=True)
+    bundle = export_recipe(
+        read_recipe(copy / "several.toml"), copy / "case.edx", Options(say=lambda line: None)
+    )
+    told = json.loads(bundle.members["report.json"])
+    figures = {c["figure"] for v in told["variants"] for c in v["comparisons"]}
+    assert "disc: Dice" in figures
+    assert "diameter: minus mean absolute error [mm]" in figures
+    with edge_dx.load(copy / "case.edx", allow_unsigned=True) as model:
+        result = model(copy / "data" / "case.json")
+        assert result.status.analysed
+        case = json.loads((copy / "data" / "case.json").read_text())
+        picture = copy / "data" / case["image"]
+        again = model({"image": picture, "facts": case["facts"]})
+        assert again.score == result.score
+        (value,), (mask,) = result.values, result.masks
+        assert (value.name, value.unit) == ("diameter", "mm")
+        truth = cv2.imread(str(copy / "data" / "case_299_mask.png"), cv2.IMREAD_GRAYSCALE) > 0
+        assert value.value == pytest.approx(np.sqrt(truth.sum() / np.pi), abs=3)  # 0.5 mm per px
+        assert mask.share == pytest.approx(truth.mean(), abs=0.05)
+        assert sum(mask.runs()) == mask.values.size
+        declined = model({"image": picture, "facts": {**case["facts"], "age_years": 12}})
+        assert [why.code.value for why in declined.reasons] == ["out_of_range"]
+        assert "age_years is 12 years; the model was made for age_years (18 to 100 years)" in (
+            declined.reasons[0].detail
+        )
+        assert declined.score is None
+        missing = model({"image": picture, "facts": {"sex": "F"}})
+        assert [why.code.value for why in missing.reasons] == ["missing_input"]

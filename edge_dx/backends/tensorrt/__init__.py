@@ -4,6 +4,7 @@
     engine_from_onnx  an ONNX file → an engine; also ahead of time, without a GPU
     cache             where engines are kept, and when one is built again
     memory            device memory, pinned buffers and a stream
+    watching          what the library says, and how far a build is
     backend           the engine of edge_dx
 
 An engine is bound to the GPU, the library's version and the flags that it was built with, and two

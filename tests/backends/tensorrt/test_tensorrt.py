@@ -2,85 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import sys
-import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from edge_dx import device, proof
-from edge_dx.backends import ENGINES, engine_state, open_backend
+from edge_dx.backends import engine_state
 from edge_dx.backends.tensorrt import backend as room
-from edge_dx.backends.tensorrt import cache
+from edge_dx.backends.tensorrt import vendor
 from edge_dx.errors import EngineFailed, EngineRefused, TensorMismatch
-from edge_dx.manifest import Manifest, Variant
 from edge_dx.model import load
+from edge_dx.tensors import TensorSpec
 from tests import tiny
 from tests.backends.tensorrt import fake
-
-VERSIONS = ("10.3.0", "10.13.2", "10.16.2", "11.4.1")
-Array = np.ndarray[Any, Any]
-Install = Callable[..., tuple[fake.Fault, Any]]
+from tests.backends.tensorrt.opening import Install, Parts, films, opened
 
 
-@pytest.fixture
-def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Puts a version of the fake where the library would be."""
-    real = importlib.util.find_spec
-
-    def call(version: str = "10.3.0", **gpu: Any) -> tuple[fake.Fault, Any]:
-        fault = fake.Fault()
-        cuda = fake.cuda(fault, **gpu)
-        here = {
-            "tensorrt": fake.tensorrt(version, fault),
-            "cuda": types.ModuleType("cuda"),
-            "cuda.bindings": types.ModuleType("cuda.bindings"),
-            "cuda.bindings.runtime": cuda,
-        }
-        for name, module in here.items():
-            monkeypatch.setitem(sys.modules, name, module)
-        found = types.SimpleNamespace()
-        monkeypatch.setattr(
-            importlib.util,
-            "find_spec",
-            lambda name, *a: found if name in here else real(name, *a),
-        )
-        return fault, cuda
-
-    return call
-
-
-@pytest.fixture
-def bundle() -> tuple[Manifest, Variant, bytes]:
-    parts = tiny.parts()
-    manifest = parts.built()
-    variant = manifest.variants[0]
-    return manifest, variant, parts.members[variant.file]
-
-
-@pytest.fixture(autouse=True)
-def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-def opened(bundle: tuple[Manifest, Variant, bytes], payload: bytes | None = None) -> Any:
-    manifest, variant, own = bundle
-    return open_backend("tensorrt", manifest, variant, own if payload is None else payload)
-
-
-def films(n: int) -> Array:
-    return np.stack([tiny.film(seed, tiny.SIDE)[None] for seed in range(n)])
-
-
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", fake.VERSIONS)
 @pytest.mark.parametrize("integrated", [0, 1])
 def test_the_same_path_runs_on_every_version(
-    install: Install, bundle: tuple[Manifest, Variant, bytes], version: str, integrated: int
+    install: Install, bundle: Parts, version: str, integrated: int
 ) -> None:
     fault, cuda = install(version, integrated=integrated)
     assert engine_state("tensorrt") == (True, version)
@@ -100,7 +44,7 @@ def test_the_same_path_runs_on_every_version(
 
 
 def test_outputs_belong_to_the_caller_and_feeds_are_checked(
-    install: Install, bundle: tuple[Manifest, Variant, bytes]
+    install: Install, bundle: Parts
 ) -> None:
     install()
     backend = opened(bundle)
@@ -116,130 +60,6 @@ def test_outputs_belong_to_the_caller_and_feeds_are_checked(
         backend.run({"image": films(2)[:0]})
     turned = np.asfortranarray(films(2))
     assert np.array_equal(backend.run({"image": turned})["logits"], kept["logits"])
-
-
-# --- the cache ---
-
-
-def test_an_engine_is_kept_and_found_again(
-    install: Install, bundle: tuple[Manifest, Variant, bytes], tmp_path: Path
-) -> None:
-    fault, _ = install()
-    digests = {opened(bundle).built for _ in range(3)}
-    assert fault.builds == 1
-    assert len(digests) == 1
-    directory = tmp_path / "state" / "edge-dx" / "engines"
-    (sidecar,) = directory.glob("*.json")
-    told = json.loads(sidecar.read_bytes())
-    assert told["gpu"] == "Orin (fake)"
-    assert told["library"] == "tensorrt 10.3.0"
-    assert told["compute_capability"] == "8.7"
-    assert {told["engine_sha256"]} == digests
-    assert not list(directory.glob(".*"))  # nothing half written
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda install, bundle: (install("10.13.2"), bundle),
-        lambda install, bundle: (install(gpu="Thor (fake)"), bundle),
-        lambda install, bundle: (install(), (*bundle[:2], tiny.network(seed=1))),
-    ],
-    ids=["version", "GPU", "file"],
-)
-def test_whatever_changes_builds_anew(
-    install: Install, bundle: tuple[Manifest, Variant, bytes], change: Any
-) -> None:
-    install()
-    before = opened(bundle).built
-    (fault, _), other = change(install, bundle)
-    assert opened(other).built != before
-    assert fault.builds == 1
-
-
-def test_other_flags_build_anew(
-    install: Install, bundle: tuple[Manifest, Variant, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fault, _ = install()
-    opened(bundle)
-    monkeypatch.setattr(room, "MAX_BATCH", 4)
-    opened(bundle)
-    assert fault.builds == 2
-
-
-@pytest.mark.parametrize("damage", ["plan", "sidecar", "no sidecar", "empty sidecar"])
-def test_a_damaged_engine_is_never_trusted(
-    install: Install, bundle: tuple[Manifest, Variant, bytes], tmp_path: Path, damage: str
-) -> None:
-    fault, _ = install()
-    opened(bundle)
-    directory = tmp_path / "state" / "edge-dx" / "engines"
-    (plan,), (sidecar,) = directory.glob("*.plan"), directory.glob("*.json")
-    if damage == "plan":
-        plan.write_bytes(plan.read_bytes()[:-1])
-    elif damage == "sidecar":
-        sidecar.write_text("[1")
-    elif damage == "empty sidecar":
-        sidecar.write_text("[]")
-    else:
-        sidecar.unlink()
-    assert opened(bundle).run({"image": films(1)})["logits"].shape == (1, 1)
-    assert fault.builds == 2
-    opened(bundle)
-    assert fault.builds == 2
-
-
-def test_where_nothing_can_be_written_each_start_builds(
-    install: Install, bundle: tuple[Manifest, Variant, bytes], tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    fault, _ = install()
-    opened(bundle)
-    opened(bundle)
-    assert fault.builds == 2
-    told = capsys.readouterr()
-    assert "each start builds anew" in told.err
-    assert told.out == ""
-
-
-def test_the_timing_cache_is_handed_on(
-    install: Install, bundle: tuple[Manifest, Variant, bytes]
-) -> None:
-    fault, _ = install()
-    opened(bundle)
-    opened((*bundle[:2], tiny.network(seed=1)))
-    assert fault.timing_caches == [b"", b"measured"]
-
-
-def test_a_timing_cache_of_elsewhere_is_dropped(
-    install: Install, bundle: tuple[Manifest, Variant, bytes], tmp_path: Path
-) -> None:
-    fault, _ = install()
-    opened(bundle)
-    (kept,) = (tmp_path / "state" / "edge-dx" / "engines").glob("*.cache")
-    kept.write_bytes(b"of another device")
-    opened((*bundle[:2], tiny.network(seed=1)))
-    assert fault.timing_caches[1:] == [b"of another device", b""]
-
-
-def test_pruning_leaves_what_is_not_ours(
-    install: Install, bundle: tuple[Manifest, Variant, bytes], tmp_path: Path
-) -> None:
-    install()
-    opened(bundle)
-    install("10.13.2")
-    backend = opened(bundle)
-    directory = cache.here()
-    (directory / "notes.json").write_text("[]")
-    (directory / "broken.json").write_text("{")
-    assert len(list(directory.glob("*.plan"))) == 2
-    assert cache.prune(directory, backend.facts) == 1
-    assert cache.prune(directory, backend.facts) == 0
-    assert (directory / "notes.json").exists()
-    opened(bundle)
-    assert len(list(directory.glob("*.plan"))) == 1
 
 
 # --- beside the bundle, in results, proved anew ---
@@ -297,23 +117,19 @@ def test_an_engine_that_computes_something_else_is_not_used(
 # --- what goes wrong ---
 
 
-def test_no_gpu_is_told_before_anything_is_built(
-    install: Install, bundle: tuple[Manifest, Variant, bytes]
-) -> None:
+def test_no_gpu_is_told_before_anything_is_built(install: Install, bundle: Parts) -> None:
     fault, _ = install()
     fault.cuda["cudaGetDeviceCount"] = 100
     there, detail = engine_state("tensorrt")
     assert not there
-    assert "no GPU answers (CUDA error 100" in detail
+    assert "no GPU answers (cudaErrorNoDevice, 0 devices); see docs/tensorrt.md" in detail
     with pytest.raises(EngineRefused, match="no GPU answers"):
         room.TensorRt(bundle[0], bundle[1], bundle[2], 1)
     assert fault.builds == 0
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_every_error_of_the_parser_is_told(
-    install: Install, bundle: tuple[Manifest, Variant, bytes], version: str
-) -> None:
+@pytest.mark.parametrize("version", fake.VERSIONS)
+def test_every_error_of_the_parser_is_told(install: Install, bundle: Parts, version: str) -> None:
     fault, _ = install(version)
     fault.parser = [
         ("DequantizeLinear", "bias_dq", "input has type Int32"),
@@ -327,9 +143,7 @@ def test_every_error_of_the_parser_is_told(
     assert ("node n7 (Mystery)" in told) == (not version.startswith("10.3"))
 
 
-def test_a_builder_that_gives_nothing_tells_its_last_lines(
-    install: Install, bundle: tuple[Manifest, Variant, bytes]
-) -> None:
+def test_a_builder_that_gives_nothing_tells_its_last_lines(install: Install, bundle: Parts) -> None:
     fault, cuda = install()
     fault.builds_nothing = True
     with pytest.raises(EngineFailed, match="Could not find any implementation for node Conv_3"):
@@ -346,11 +160,10 @@ def test_a_builder_that_gives_nothing_tells_its_last_lines(
     ],
 )
 def test_what_fails_while_opening_gives_back_what_was_taken(
-    install: Install, bundle: tuple[Manifest, Variant, bytes], fault_of: dict[str, Any], told: str
+    install: Install, bundle: Parts, fault_of: dict[str, Any], told: str
 ) -> None:
     fault, cuda = install()
-    for name, value in fault_of.items():
-        setattr(fault, name, value)
+    fake.spoil(fault, fault_of)
     with pytest.raises(EngineFailed, match=told):
         opened(bundle)
     assert not cuda.held
@@ -365,19 +178,16 @@ def test_what_fails_while_opening_gives_back_what_was_taken(
     ],
 )
 def test_what_fails_while_running_is_ours(
-    install: Install, bundle: tuple[Manifest, Variant, bytes], fault_of: dict[str, Any], told: str
+    install: Install, bundle: Parts, fault_of: dict[str, Any], told: str
 ) -> None:
     fault, _ = install()
     backend = opened(bundle)
-    for name, value in fault_of.items():
-        setattr(fault, name, value)
+    fake.spoil(fault, fault_of)
     with pytest.raises(EngineFailed, match=told):
         backend.run({"image": films(1)})
 
 
-def test_another_models_file_is_refused(
-    install: Install, bundle: tuple[Manifest, Variant, bytes]
-) -> None:
+def test_another_models_file_is_refused(install: Install, bundle: Parts) -> None:
     install()
     parts = tiny.parts()
     parts.manifest["outputs"][2]["size"] = 5
@@ -388,8 +198,106 @@ def test_another_models_file_is_refused(
             opened(bundle, payload)
 
 
-def test_the_table_says_how_to_get_it() -> None:
-    if importlib.util.find_spec("tensorrt") is None:
-        there, detail = engine_state("tensorrt")
-        assert not there
-        assert ENGINES["tensorrt"].install in detail or "cuda" in detail
+@pytest.mark.parametrize("integrated", [0, 1])
+def test_a_failed_run_leaves_nothing_queued_and_the_next_one_is_right(
+    install: Install, bundle: Parts, integrated: int
+) -> None:
+    fault, gpu = install(integrated=integrated)
+    backend = opened(bundle)
+    fault.does_not_start = True
+    with pytest.raises(EngineFailed, match="was not started"):
+        backend.run({"image": films(2)})
+    assert not gpu.queue
+    fault.does_not_start = False
+    found = backend.run({"image": films(3)})
+    assert found["logits"] == pytest.approx(tiny.computed(films(3))["logits"], abs=2e-5)
+    backend.close()
+    assert (gpu.held, gpu.streams) == ({}, set())
+
+
+def test_a_gpu_that_takes_nothing_back_does_not_stop_the_closing(
+    install: Install, bundle: Parts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fault, _ = install()
+    backend = opened(bundle)
+    fault.cuda.update({"cudaFree": 700, "cudaStreamDestroy": 700})
+    backend.close()
+    backend.close()
+    told = capsys.readouterr()
+    assert told.err.count("cudaFree failed (cudaErrorIllegalAddress)") == 4  # one for each tensor
+    assert "cudaStreamDestroy failed" in told.err
+    assert told.out == ""
+
+
+def test_no_context_is_an_error(install: Install, bundle: Parts) -> None:
+    fault, gpu = install()
+    fault.no_context = True
+    with pytest.raises(EngineFailed, match="variant onnx-fp32 on engine tensorrt: no execution"):
+        opened(bundle)
+    assert (gpu.held, gpu.streams) == ({}, set())
+
+
+def test_a_gpu_that_does_not_tell_what_it_is_is_named_with_the_variant(
+    install: Install, bundle: Parts
+) -> None:
+    fault, _ = install()
+    fault.cuda["cudaGetDeviceProperties"] = 100
+    with pytest.raises(EngineFailed, match="variant onnx-fp32 on engine tensorrt: CUDA: cudaGetDe"):
+        opened(bundle)
+
+
+def fixed(batch: int) -> bytes:
+    """The tiny network for so many studies at a time."""
+    model = onnx.load_from_string(tiny.network())
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    raw: bytes = model.SerializeToString()
+    return raw
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_a_file_of_a_fixed_batch_runs_as_it_is(install: Install, bundle: Parts, batch: int) -> None:
+    fault, _ = install()
+    backend = opened(bundle, fixed(batch))
+    assert fault.profiles == [{}]
+    assert backend.inputs[0].shape == (batch, 1, 32, 32)
+    found = backend.run({"image": films(batch)})
+    assert found["logits"] == pytest.approx(tiny.computed(films(batch))["logits"], abs=2e-5)
+    with pytest.raises(TensorMismatch, match="shape"):
+        backend.run({"image": films(batch + 1)})
+
+
+def test_a_batch_that_is_free_in_places_is_refused(install: Install, bundle: Parts) -> None:
+    install()
+    model = onnx.load_from_string(tiny.network())
+    model.graph.output[2].type.tensor_type.shape.dim[0].dim_value = 1
+    with pytest.raises(EngineRefused, match="some tensors have a fixed batch and some a free one"):
+        opened(bundle, model.SerializeToString())
+
+
+def test_memory_is_copied_or_shared_as_it_is_asked(install: Install) -> None:
+    from edge_dx.backends.tensorrt.memory import Cuda
+
+    for integrated, asked, shared in ((0, None, False), (1, None, True), (1, False, False)):
+        _, gpu = install(integrated=integrated)
+        cuda = Cuda(vendor.runtime(), asked)
+        assert cuda.zero_copy is shared
+        assert (cuda.gpu, cuda.capability) == ("Orin (fake)", "8.7")
+        buffer = cuda.buffer(40)
+        functions = {name for name, _ in gpu.asked}
+        assert functions == ({"cudaHostAlloc"} if shared else {"cudaMallocHost", "cudaMalloc"})
+        with pytest.raises(EngineFailed, match="does not fit"):
+            buffer.view((11,), "float32")
+        assert buffer.view((10,), "float32").shape == (10,)
+        cuda.free(buffer)
+        cuda.close()
+        assert (gpu.held, gpu.streams) == ({}, set())
+
+
+def test_two_inputs_have_to_hold_as_many_studies(install: Install, bundle: Parts) -> None:
+    install()
+    backend = opened(bundle)
+    second = TensorSpec("facts", "float32", (None, 2))
+    backend._inputs = (*backend._inputs, second)
+    with pytest.raises(TensorMismatch, match="the inputs hold 1 and 2 studies"):
+        backend.run({"image": films(2), "facts": np.zeros((1, 2), np.float32)})
