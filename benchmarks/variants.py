@@ -6,8 +6,9 @@ The graph alone: from the prepared image in memory to the outputs, through edge_
 floors are bare calls of onnxruntime, LiteRT and OpenVINO on the same files, without edge_dx around
 them; torch runs the module that the files were made from. Every contender runs once in every round
 in an order that rotates, so what else the machine does meets all of them alike; a ratio is the
-median over rounds of the ratio to the floor of the same round. Start-up and memory are those of a
-fresh process per contender. Machines with two cores and neighbours: mind the percentiles.
+median over rounds of the ratio to the floor of the same round. Every contender has a process of
+its own; start-up and memory are those of fresh ones. Machines with two cores and
+neighbours: mind the percentiles.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
+SETTLE_S = 0.005
+"""Threads of an engine spin for a while after its call, and would take a core from the next."""
 
 
 class Contender(NamedTuple):
@@ -56,15 +59,23 @@ def contenders(path: str) -> list[Contender]:
     return found
 
 
-def opened(path: str, contender: Contender) -> tuple[Callable[[], Any], int]:
-    """A call of one inference, and the size of the file."""
+def file_sizes(path: str) -> dict[str, int]:
+    """Variant → bytes of its file."""
+    from edge_dx.bundle import open_bundle
+
+    bundle = open_bundle(Path(path))
+    return {v.name: len(bundle.members[v.file]) for v in bundle.manifest.variants}
+
+
+def opened(path: str, contender: Contender) -> Callable[[], Any]:
+    """A call of one inference."""
     from edge_dx.bundle import open_bundle
 
     bundle = open_bundle(Path(path))
     image = np.random.default_rng(0).integers(0, 256, (1, *bundle.manifest.inputs[0].shape))
     image = image.astype(np.uint8)
     if contender.engine == "torch":
-        return torch_call(image, contender.threads), 0
+        return torch_call(image, contender.threads)
     variant = bundle.manifest.variant(contender.variant)
     payload = bundle.members[variant.file]
     name = bundle.manifest.inputs[0].name
@@ -74,7 +85,7 @@ def opened(path: str, contender: Contender) -> tuple[Callable[[], Any], int]:
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = contender.threads, 1
         session = ort.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
-        return lambda: session.run(None, {name: image}), len(payload)
+        return lambda: session.run(None, {name: image})
     if contender.engine == "bare-tflite":
         from ai_edge_litert.interpreter import Interpreter
 
@@ -89,7 +100,7 @@ def opened(path: str, contender: Contender) -> tuple[Callable[[], Any], int]:
             runner.invoke()
             return [runner.get_tensor(index) for index in wanted]
 
-        return run, len(payload)
+        return run
     if contender.engine == "bare-openvino":
         import io
 
@@ -101,13 +112,13 @@ def opened(path: str, contender: Contender) -> tuple[Callable[[], Any], int]:
         request = core.compile_model(
             core.read_model(model=io.BytesIO(payload)), "CPU", how
         ).create_infer_request()
-        return lambda: request.infer({name: image}), len(payload)
+        return lambda: request.infer({name: image})
     from edge_dx.backends import open_backend
 
     backend = open_backend(
         contender.engine, bundle.manifest, variant, payload, contender.threads
     )  # fmt: skip
-    return lambda: backend.run({name: image}), len(payload)
+    return lambda: backend.run({name: image})
 
 
 def torch_call(image: np.ndarray[Any, Any], threads: int) -> Callable[[], Any]:
@@ -130,7 +141,7 @@ def torch_call(image: np.ndarray[Any, Any], threads: int) -> Callable[[], Any]:
 
 def child(path: str, contender: Contender) -> None:
     """One contender in this process: prints when its first answer was there, and its memory."""
-    call, _ = opened(path, contender)
+    call = opened(path, contender)
     call()
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     told = {"peak_mb": int(status["VmHWM"].split()[0]) * 1024 / 1e6, "done": time.time()}
@@ -152,22 +163,57 @@ def fresh(path: str, contender: Contender, times: int = 3) -> tuple[float, float
     return float(np.median(starts)), float(np.median(peaks))
 
 
+class Worker:
+    """A contender in a process of its own: thread pools of several engines in one get in each
+    other's way.
+    """
+
+    def __init__(self, path: str, contender: Contender) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--bundle", path, "--worker", json.dumps(contender)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+        )  # fmt: skip
+        self.ask()  # so that it is ready
+
+    def ask(self) -> float:
+        """Milliseconds of one inference."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+def worker(path: str, contender: Contender) -> None:
+    """Answers each line with a time; the second of two calls counts, as a device is warm."""
+    call = opened(path, contender)
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what an engine prints is no answer
+    for _ in range(10):
+        call()
+    for _ in sys.stdin:
+        call()
+        before = time.perf_counter_ns()
+        call()
+        print((time.perf_counter_ns() - before) / 1e6, file=out, flush=True)
+
+
 def measured(
-    calls: dict[Contender, Callable[[], Any]], rounds: int
+    path: str, everyone: list[Contender], rounds: int
 ) -> dict[Contender, np.ndarray[Any, Any]]:
-    """Milliseconds of every round; the second of two calls counts, as a device has warm caches."""
-    everyone = list(calls)
-    for call in calls.values():
-        for _ in range(10):
-            call()
+    """Milliseconds of every round."""
+    workers = {contender: Worker(path, contender) for contender in everyone}
     times: dict[Contender, list[float]] = {contender: [] for contender in everyone}
     for number in range(rounds):
         turn = number % len(everyone)
         for contender in everyone[turn:] + everyone[:turn]:
-            calls[contender]()
-            before = time.perf_counter_ns()
-            calls[contender]()
-            times[contender].append((time.perf_counter_ns() - before) / 1e6)
+            time.sleep(SETTLE_S)
+            times[contender].append(workers[contender].ask())
+    for one in workers.values():
+        one.close()
     return {contender: np.array(found) for contender, found in times.items()}
 
 
@@ -177,6 +223,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=400)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "variants.md")
     parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
 
     from edge_dx.shelf import find
@@ -185,18 +232,19 @@ def main() -> None:
     if options.child:
         child(path, Contender(*json.loads(options.child)))
         return
+    if options.worker:
+        worker(path, Contender(*json.loads(options.worker)))
+        return
     everyone = contenders(path)
-    calls, sizes = {}, {}
-    for contender in everyone:
-        calls[contender], sizes[contender] = opened(path, contender)
-    times = measured(calls, options.rounds)
+    times = measured(path, everyone, options.rounds)
+    sizes = file_sizes(path)
     floor = times[everyone[0]]
     rows = []
     for contender in everyone:
         start, peak = fresh(path, contender)
         p50, p90, p99 = np.percentile(times[contender], [50, 90, 99])
         ratio = np.median(times[contender] / floor)
-        size = f"{sizes[contender] / 1e3:.0f}" if sizes[contender] else "–"
+        size = f"{sizes[contender.variant] / 1e3:.0f}" if contender.variant in sizes else "–"
         rows.append(
             f"| {contender.name} | {contender.variant} | {contender.engine} | {contender.threads} "
             f"| {p50:.3f} | {p90:.3f} | {p99:.3f} | {ratio:.2f} | {size} | {peak:.0f} "
@@ -225,11 +273,13 @@ def page(bundle: str, rounds: int, rows: list[str]) -> str:
             f"{device.processor()} ({', '.join(device.instruction_sets())}), {os.cpu_count()} "
             f"cores, Python {platform.python_version()}; {versions}.",
             "",
-            "The graph alone, one prepared image in memory to the outputs; all contenders took "
-            "turns in one run. × floor: median over rounds of the ratio to bare onnxruntime on the "
-            "int8 file with one thread. Start: from the process's start to the first outputs, "
-            "opening and checking the bundle included. skipped: TensorRT on a GPU, none was at "
-            "hand; its files run on onnxruntime as a fallback, slower than those made for it.",
+            "The graph alone, one prepared image in memory to the outputs. Each contender has a "
+            "process of its own, and all take turns: an engine is asked once in about 100 ms, so "
+            "its second thread has gone to sleep and gains less than in a loop without a pause. "
+            "× floor: median over rounds of the ratio to bare onnxruntime on the int8 file with "
+            "one thread. Start: from the process's start to the first outputs, opening and "
+            "checking the bundle included. skipped: TensorRT on a GPU, none was at hand; its "
+            "files run on onnxruntime as a fallback, slower than those made for it.",
             "",
             f"| {' | '.join(heads)} |",
             f"| {' | '.join('---' for _ in heads)} |",

@@ -7,12 +7,13 @@ memory → agreement of the heat maps. A gate gives back what it found, in words
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import onnx
 
 from edge_dx.errors import EdgeDxError
+from edge_dx.tensors import Array
 from export.clinical import Comparison
 from export.errors import GateFailed
 from export.graph import MAX_IR, MAX_OPSET
@@ -65,20 +66,9 @@ def structure(made: Made, undelegated: int, prebuild: Builder | None) -> Gate:
 def _tensorrt(made: Made, model: onnx.ModelProto, prebuild: Builder | None) -> str:
     constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type != "DequantizeLinear":
-            continue
-        weights = constants.get(node.input[0])
-        if weights is not None and weights.dtype != np.int8:
-            raise GateFailed(
-                f"{made.name}: a bias is quantized ({weights.dtype}), which TensorRT refuses",
-                made.name, "structure",
-            )  # fmt: skip
-        zero = constants.get(node.input[2]) if len(node.input) > 2 else None
-        if zero is not None and zero.any():
-            raise GateFailed(
-                f"{made.name}: a zero point is not 0, TensorRT quantizes symmetrically",
-                made.name, "structure",
-            )  # fmt: skip
+        fault = _not_tensorrts(node, constants)
+        if fault is not None:
+            raise GateFailed(f"{made.name}: {fault}", made.name, "structure")
     if prebuild is None:
         return "; not compiled here: TensorRT for RTX is not installed"
     try:
@@ -88,6 +78,23 @@ def _tensorrt(made: Made, model: onnx.ModelProto, prebuild: Builder | None) -> s
             f"{made.name}: TensorRT for RTX does not compile it ({error})", made.name, "structure"
         ) from error
     return f"; TensorRT for RTX compiles it ({len(built)} bytes for compute capability 8.6)"
+
+
+def _not_tensorrts(node: onnx.NodeProto, constants: Mapping[str, Array]) -> str | None:
+    """Why TensorRT would refuse a quantizing node; None: it takes it."""
+    if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+        return None
+    weights = constants.get(node.input[0])
+    if weights is not None and weights.dtype != np.int8:
+        return f"a bias is quantized ({weights.dtype}), which TensorRT refuses"
+    zero = constants.get(node.input[2]) if len(node.input) > 2 else None
+    if zero is not None and zero.any():
+        return "a zero point is not 0, TensorRT quantizes symmetrically"
+    # Without a zero point the standard says uint8, which TensorRT has no activations of.
+    if node.op_type == "QuantizeLinear" and (zero is None or zero.dtype != np.int8):
+        found = "no zero point" if zero is None else f"a zero point of {zero.dtype}"
+        return f"{node.op_type} {node.name} has {found}, TensorRT takes int8 with an explicit 0"
+    return None
 
 
 def parity(worst: dict[str, float], parent: str) -> Gate:

@@ -132,8 +132,8 @@ def right_here(name: str, variant: Variant) -> str | None:
     if older and variant.precision == "int8" and not variant.undelegated:
         return (
             f"variant {variant.name} needs fast 8-bit kernels, which tflite_runtime does not "
-            "use (ten times slower and more); pip install ai-edge-litert in its place, or accept it "
-            "with --allow-slow"
+            "use (ten times slower and more); pip install ai-edge-litert in its place, or accept "
+            "it with --allow-slow"
         )
     if not row.on_processor or not variant.runs_on:
         return None

@@ -1,8 +1,8 @@
 """Draws discs with masks and made-up facts, and trains the network of several.py on them.
 
-    python make_several.py
-    edge-dx-export several.toml -o disc-case.edx
-    edge-dx run disc-case.edx data/case.json --allow-unsigned
+python make_several.py
+edge-dx-export several.toml -o disc-case.edx
+edge-dx run disc-case.edx data/case.json --allow-unsigned
 """
 
 from __future__ import annotations

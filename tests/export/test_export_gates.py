@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,32 @@ def test_structure_refuses_what_tensorrt_does_not_take(graphs: Graphs) -> None:
 
     with pytest.raises(GateFailed, match=r"does not compile it \(node 7"):
         gates.structure(right, 0, refuses)
+
+
+def zero_points_lost(model: onnx.ModelProto) -> None:
+    for node in model.graph.node:
+        if node.op_type == "QuantizeLinear":
+            del node.input[2:]  # the standard then says uint8
+
+
+def zero_point_moved(model: onnx.ModelProto) -> None:
+    node = next(node for node in model.graph.node if node.op_type == "QuantizeLinear")
+    (old,) = (t for t in model.graph.initializer if t.name == node.input[2])
+    old.CopyFrom(numpy_helper.from_array(np.array(3, np.int8), old.name))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [(zero_points_lost, "no zero point, TensorRT takes int8"), (zero_point_moved, "is not 0")],
+)
+def test_structure_refuses_zero_points_that_tensorrt_has_not(
+    graphs: Graphs, spoil: Callable[[onnx.ModelProto], None], told: str
+) -> None:
+    scheme = Scheme(activation="int8", symmetric=True, method="minmax", head="float")
+    model = onnx.load_from_string(graphs.quantized(scheme, "tensorrt-int8").payload)
+    spoil(model)
+    with pytest.raises(GateFailed, match=told):
+        gates.structure(Made("tensorrt-int8", model.SerializeToString()), 0, None)
 
 
 def test_heat_maps_that_show_other_places_are_refused(
