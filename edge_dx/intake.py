@@ -20,7 +20,7 @@ from edge_dx.errors import InputError, TensorMismatch, UnsupportedInput
 from edge_dx.image import Preparation, compile_steps, to_tensor
 from edge_dx.manifest import AnyInput, ArrayInput, ImageInput, Manifest, VectorInput
 from edge_dx.result import Reason, Status, Why
-from edge_dx.sources import arrays, cases
+from edge_dx.sources import arrays, cases, view
 from edge_dx.tensors import Array
 
 
@@ -118,7 +118,7 @@ class Intake:
         """
         given = self._given(source)
         return {
-            item.name: to_tensor(self.preparation(sources.read(given[item.name]).pixels))
+            item.name: to_tensor(self.preparation(_seen(item, given[item.name]).pixels))
             if isinstance(item, ImageInput)
             else _plain(item, given[item.name])
             for item in self._inputs
@@ -174,6 +174,8 @@ class Intake:
         taken.reasons = gate.check_header(study, self._limits)
         if taken.reasons:
             return taken.lap("read", mark)
+        study = view.of(study, item.view)
+        taken.study = study
         pixels = study.pixels
         mark = taken.lap("read", mark)
         taken.reasons = gate.check_pixels(pixels, self._limits)
@@ -186,6 +188,11 @@ class Intake:
             if not taken.reasons:
                 taken.feeds[item.name] = tensor
         return taken.lap("prepare", mark)
+
+
+def _seen(item: ImageInput, source: Any) -> sources.Study:
+    """The part of a study that the model looks at."""
+    return view.of(sources.read(source), item.view)
 
 
 def _names(source: Any, item: AnyInput) -> bool:

@@ -17,7 +17,7 @@ from edge_dx.errors import InputError
 from edge_dx.image import Pixels, Preparation
 from edge_dx.manifest import ImageInput
 from edge_dx.result import HeatMapImage, Result, Status
-from edge_dx.sources import Study
+from edge_dx.sources import Study, view
 
 Picture = NDArray[Any]  # (H, W) or (H, W, 3) RGB, uint8
 
@@ -60,6 +60,8 @@ def film_with_map(
     """The picture alone, without words and colour scale. Arguments and errors as for `draw`."""
     import cv2
 
+    if result.status.analysed:
+        study = view.of(study, spec.view)
     film = display(study.pixels)
     canvas = cv2.cvtColor(film, cv2.COLOR_GRAY2RGB) if film.ndim == 2 else film.copy()
     if result.heat_map is None:

@@ -21,6 +21,7 @@ from edge_dx import sources
 from edge_dx.errors import EdgeDxError
 from edge_dx.image import Preparation, compile_steps, to_tensor
 from edge_dx.manifest import AnyInput, ArrayInput, DataSet, ImageInput, VectorInput
+from edge_dx.sources import view
 from export.errors import DataError, PatientLeak
 from export.vocabulary import DataPart
 
@@ -141,7 +142,7 @@ def read_studies(
             for item in inputs:
                 if isinstance(item, ImageInput):
                     assert preparation is not None, "it was made for this input"
-                    study = sources.read(row.file)
+                    study = view.of(sources.read(row.file), item.view)
                     pixels = study.pixels
                     feeds[item.name] = to_tensor(preparation(pixels))
                     digests.append(study.digest)

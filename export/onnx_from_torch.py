@@ -53,7 +53,7 @@ def input_of(part: InputPart) -> ImageInput:
             f"uint8 {part.shape}; mind the resize, colour and intensity steps"
         )
     return ImageInput(
-        name=part.name, shape=part.shape, dtype="uint8", unit=part.unit,
+        name=part.name, shape=part.shape, dtype="uint8", unit=part.unit, view=part.view,
         prepare=steps, in_graph=(part.normalise,),
     )  # fmt: skip
 

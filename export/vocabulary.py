@@ -52,6 +52,7 @@ class InputPart(Part, frozen=True, kw_only=True):
     name: Name = "image"
     shape: tuple[Positive, Positive, Positive]
     unit: Text
+    view: Literal["whole", "ultrasound"] = "whole"
     prepare: tuple[AnyStep, ...]
 
     @property

@@ -147,7 +147,7 @@ def test_a_missing_or_mistyped_key_never_passes_for_another() -> None:
     limits = {"modalities", "body_parts", "views", "min_side_px", "max_aspect", "min_contrast",
               "max_clipped", "max_colour", "likeness"}  # fmt: skip
     told = {"groups", "latency_p50_ms", "latency_p90_ms", "machine", "quantization", "reasons",
-            "latency_p99_ms", "peak_memory_mb", "file_mb", "dtype"}  # fmt: skip
+            "latency_p99_ms", "peak_memory_mb", "file_mb", "dtype", "view"}  # fmt: skip
     told |= {
         "wires",
         "runs_on",

@@ -18,6 +18,8 @@ class ImageInput(Part, frozen=True, kw_only=True, tag="image", tag_field="kind")
         shape: (channels, height, width); the batch dimension stands before it.
         dtype: of the tensor that the graph takes.
         unit: what one grey level means.
+        view: the part of the picture that is looked at: all of it, or the scanned tissue of an
+            ultrasound picture.
         prepare: steps run by `edge_dx.image` before the graph.
         in_graph: steps that the exporter folded into the graph, told for the reader; never run.
     """
@@ -26,6 +28,7 @@ class ImageInput(Part, frozen=True, kw_only=True, tag="image", tag_field="kind")
     shape: tuple[Positive, Positive, Positive]
     dtype: Literal["uint8", "float32"]
     unit: Text
+    view: Literal["whole", "ultrasound"] = "whole"
     prepare: tuple[AnyStep, ...]
     in_graph: tuple[Normalise, ...] = ()
 

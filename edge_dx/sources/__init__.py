@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,54 +16,12 @@ import numpy as np
 
 from edge_dx.errors import NotFound, TensorMismatch, UnreadableInput
 from edge_dx.image import Pixels
+from edge_dx.sources.limits import MAX_CINE_BYTES, MAX_FILE_BYTES
+from edge_dx.sources.study import Place, Region, Study, inverted
 
-__all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "Study", "from_array", "read"]
-
-MAX_FILE_BYTES = 512 * 2**20
-"""Larger files are refused unread."""
-MAX_PIXELS = 64 * 10**6
-"""Images with more pixels are refused before they are decoded (a 43 cm detector has 18 million)."""
+__all__ = ["Place", "Region", "Study", "from_array", "inverted", "read"]
 
 Photometric = Literal["MONOCHROME1", "MONOCHROME2", "RGB"]
-
-
-@dataclass(frozen=True)
-class Study:
-    """One image with what is known about it.
-
-    Attributes:
-        path: the file it came from, or None.
-        digest: SHA-256 of the file's bytes, or of type, shape and content of an array.
-        modality: DICOM modality code, or None where nothing says it.
-        body_part: DICOM body part examined, likewise.
-        view: DICOM view position, likewise.
-        mm_per_px: (rows, columns) distance of pixel centres at the detector, likewise.
-        shape: (height, width) in pixels.
-        frames: number of frames in the file.
-        assumed: what was taken for granted, in words.
-        decode: gives the pixels: `(H, W)` or `(H, W, 3)` RGB, uint8, uint16 or float32, with
-            air dark and bone bright.
-    """
-
-    path: Path | None
-    digest: str
-    shape: tuple[int, int]
-    decode: Callable[[], Pixels] = field(repr=False)
-    modality: str | None = None
-    body_part: str | None = None
-    view: str | None = None
-    mm_per_px: tuple[float, float] | None = None
-    frames: int = 1
-    assumed: tuple[str, ...] = ()
-
-    @cached_property
-    def pixels(self) -> Pixels:
-        """The decoded pixels.
-
-        Raises:
-            InputError: they cannot be decoded.
-        """
-        return self.decode()
 
 
 def read(source: Any) -> Study:
@@ -136,7 +91,7 @@ def from_array(
     digest = hashlib.sha256(f"{pixels.dtype}{pixels.shape}{photometric}".encode())
     digest.update(np.ascontiguousarray(pixels).data)
 
-    def decode() -> Pixels:
+    def decode(_: int) -> Pixels:
         return inverted(pixels) if photometric == "MONOCHROME1" else pixels
 
     return Study(
@@ -148,16 +103,9 @@ def from_array(
         body_part=body_part,
         view=view,
         mm_per_px=mm_per_px,
+        spacing_from="caller" if mm_per_px else None,
         assumed=tuple(assumed),
     )
-
-
-def inverted(pixels: Pixels) -> Pixels:
-    """Dark for bright, over the full range of an integer type, or over the data's own range."""
-    if pixels.dtype == np.float32:
-        result: Pixels = pixels.max() + pixels.min() - pixels
-        return result
-    return np.iinfo(pixels.dtype).max - pixels
 
 
 def _read_path(path: Path) -> Study:
@@ -167,18 +115,39 @@ def _read_path(path: Path) -> Study:
         if path.exists() and not path.is_file():  # a named pipe would block for ever
             raise UnreadableInput(f"{path}: cannot be read (it is no regular file)", "unreadable")
         with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
             # Reading "at most so much" makes room for that much, so ask for what is there.
             size = os.fstat(file.fileno()).st_size
-            raw = file.read(min(size, MAX_FILE_BYTES) + 1)
+            if is_dicom(head):
+                if size > MAX_CINE_BYTES:
+                    raise _too_large(path, MAX_CINE_BYTES)
+                from edge_dx.sources import dicom
+
+                return dicom.from_file(file, path)
+            if size > MAX_FILE_BYTES:
+                raise _too_large(path, MAX_FILE_BYTES)
+            raw = head + file.read(size)
     except FileNotFoundError as error:
         raise NotFound(f"{path}: no such file") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         told = getattr(error, "strerror", None) or error
         raise UnreadableInput(f"{path}: cannot be read ({told})", "unreadable") from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise UnreadableInput(f"{path}: larger than {MAX_FILE_BYTES} bytes", "too_large")
-    if raw[128:132] == b"DICM":
-        from edge_dx.sources import dicom
-
-        return dicom.from_bytes(raw, path)
     return files.from_bytes(raw, path)
+
+
+def _too_large(path: Path, limit: int) -> UnreadableInput:
+    return UnreadableInput(f"{path}: larger than {limit} bytes", "too_large")
+
+
+HEAD_BYTES = 140
+"""So much of a file tells what it is."""
+
+
+def is_dicom(head: bytes) -> bool:
+    """By the mark behind the preamble; or without both, by a first element of group 2 or 8."""
+    if head[128:132] == b"DICM":
+        return True
+    group, element = head[:2], int.from_bytes(head[2:4], "little")
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    short = int.from_bytes(head[4:8], "little") <= 64  # implicit: the length of the first value
+    return group in (b"\x02\0", b"\x08\0") and element <= 0x20 and (explicit or short)

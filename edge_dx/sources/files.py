@@ -16,7 +16,8 @@ import numpy as np
 
 from edge_dx.errors import UnreadableInput, UnsupportedInput
 from edge_dx.image import Pixels
-from edge_dx.sources import MAX_PIXELS, Study
+from edge_dx.sources.limits import MAX_PIXELS
+from edge_dx.sources.study import Study
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -65,7 +66,7 @@ def from_bytes(raw: bytes, path: Path) -> Study:
         path=path,
         digest=hashlib.sha256(raw).hexdigest(),
         shape=(height, width),
-        decode=lambda: _decode(raw, path, (height, width), white_is_zero),
+        decode=lambda _: _decode(raw, path, (height, width), white_is_zero),
         assumed=("picture file: bright is dense", "modality not stated"),
     )
 

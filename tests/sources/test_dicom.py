@@ -1,7 +1,8 @@
-"""Plain DICOM: pixels with the meaning that the header gives them, or a reason."""
+"""DICOM: pixels with the meaning that the header gives them, or a reason."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import sys
 import time
@@ -16,6 +17,7 @@ from edge_dx import gate, sources
 from edge_dx.errors import InputError, MissingExtra, UnreadableInput, UnsupportedInput
 from edge_dx.manifest import Eligibility
 from edge_dx.result import Reason
+from edge_dx.sources.dicom import frames
 from tests import tiny
 
 pydicom = pytest.importorskip("pydicom", reason="the extra `dicom` is not installed")
@@ -150,10 +152,10 @@ def test_transfer_syntaxes_that_need_no_plugin(tmp_path: Path, syntax: str) -> N
 def test_another_modality_is_refused_by_the_header_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(self: Dataset) -> None:
+    def never(*_: object) -> None:
         raise AssertionError("decoded what the header rules out")
 
-    monkeypatch.setattr(Dataset, "pixel_array", property(never))
+    monkeypatch.setattr(frames.Frames, "__init__", never)
     study = read(encoded(dicom(Modality="US")), tmp_path)
     why = gate.check_header(study, Eligibility(modalities=("CR", "DX")))
     assert [w.code for w in why] == [Reason.MODALITY]
@@ -162,19 +164,20 @@ def test_another_modality_is_refused_by_the_header_alone(
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
-        ({"PhotometricInterpretation": "PALETTE COLOR"}, "colour"),
-        ({"PhotometricInterpretation": "YBR_FULL"}, "colour"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "unreadable"),
+        ({"PhotometricInterpretation": "YBR_FULL"}, "unreadable"),
+        ({"PhotometricInterpretation": "YBR_PARTIAL_420"}, "colour"),
         ({"PhotometricInterpretation": None}, "colour"),
-        ({"NumberOfFrames": 2, "PixelData": FILM.tobytes() * 2}, "frames"),
-        ({"VOILUTFunction": "SIGMOID", "WindowCenter": 1, "WindowWidth": 2}, "format"),
-        ({"ModalityLUTSequence": [Dataset()]}, "format"),
-        ({"VOILUTSequence": [Dataset()]}, "format"),
+        ({"NumberOfFrames": 2, "PixelData": FILM.tobytes()}, "unreadable"),
+        ({"VOILUTFunction": "CUBIC", "WindowCenter": 1, "WindowWidth": 2}, "format"),
+        ({"ModalityLUTSequence": [Dataset()]}, "unreadable"),
+        ({"VOILUTSequence": [Dataset()]}, "unreadable"),
         ({"Rows": 0}, "unreadable"),
         ({"Rows": None}, "unreadable"),
         ({"Columns": 49}, "unreadable"),
         ({"NumberOfFrames": -1}, "unreadable"),
         ({"SamplesPerPixel": 3, "PlanarConfiguration": 0}, "unreadable"),
-        ({"BitsAllocated": 7}, "unreadable"),
+        ({"BitsAllocated": 7}, "format"),
         ({"BitsStored": 12, "BitsAllocated": 16}, "unreadable"),
         ({"PixelData": b""}, "unreadable"),
         ({"PixelData": FILM.tobytes()[:-2]}, "unreadable"),
@@ -222,10 +225,18 @@ def test_short_pixel_data_is_refused_at_every_length(tmp_path: Path) -> None:
             assert caught.value.reason == "unreadable"
 
 
-def test_deflated_files_are_refused_before_they_are_inflated(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedInput, match="deflated") as caught:
-        read(encoded(dicom(syntax=DeflatedExplicitVRLittleEndian)), tmp_path)
-    assert caught.value.reason == "transfer_syntax"
+def test_deflated_files_are_inflated_and_refused_once_they_grow_too_much(tmp_path: Path) -> None:
+    film = np.random.default_rng(0).integers(0, 256, FILM.shape).astype(np.uint8)
+    raw = encoded(dicom(film, syntax=DeflatedExplicitVRLittleEndian))
+    study = read(raw, tmp_path)
+    assert np.array_equal(study.pixels, film)
+    assert study.digest == hashlib.sha256(raw).hexdigest()
+    with pytest.raises(UnreadableInput, match="cut short"):
+        read(raw[:-40], tmp_path)
+    blank = np.zeros((4000, 4000), np.uint8)
+    with pytest.raises(UnsupportedInput, match="grows beyond") as caught:
+        read(encoded(dicom(blank, syntax=DeflatedExplicitVRLittleEndian)), tmp_path)
+    assert caught.value.reason == "too_large"
 
 
 def test_without_pydicom_the_command_that_brings_it_is_named(
@@ -246,7 +257,7 @@ def test_damaged_headers_give_typed_errors(tmp_path: Path) -> None:
         before = raw[at]
         raw[at] = int(generator.integers(0, 256))
         try:
-            study = sources.dicom.from_bytes(bytes(raw), tmp_path / "film.dcm")
+            study = read(bytes(raw), tmp_path)
             assert study.pixels.shape[:2] == study.shape
         except InputError as error:
             Reason(error.reason)

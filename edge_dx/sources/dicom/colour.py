@@ -1,0 +1,56 @@
+"""Colour pictures to RGB: each conversion once, where the frame is decoded or here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edge_dx.errors import UnreadableInput, UnsupportedInput
+from edge_dx.image import Pixels
+from edge_dx.sources.dicom.grey import Table, table, words
+from edge_dx.sources.dicom.header import Shape, value
+
+
+def palette_of(dataset: Any) -> tuple[Table, Table, Table]:
+    """The three tables of a PALETTE COLOR picture (PS3.3 C.7.9).
+
+    Raises:
+        UnsupportedInput: a segmented palette.
+        UnreadableInput: one is missing or short.
+    """
+    if "SegmentedRedPaletteColorLookupTableData" in dataset:
+        raise UnsupportedInput("segmented palettes are not read", "colour")
+    red, green, blue = (_palette(dataset, name) for name in ("Red", "Green", "Blue"))
+    return red, green, blue
+
+
+def _palette(dataset: Any, name: str) -> Table:
+    descriptor = value(dataset, f"{name}PaletteColorLookupTableDescriptor")
+    data = value(dataset, f"{name}PaletteColorLookupTableData")
+    if descriptor is None or data is None:
+        raise UnreadableInput("a palette is missing", "unreadable")
+    return table([int(v) for v in descriptor], words(dataset, data), signed=False)
+
+
+def painted(stored: Pixels, palette: tuple[Table, Table, Table], shape: Shape) -> Pixels:
+    """`(rows, columns)` numbers to `(rows, columns, 3)` RGB uint8; numbers outside of the palette
+    get its first or last colour, as the standard says.
+    """
+    numbers = np.arange(1 << shape.stored, dtype=np.float64)
+    painted = np.stack([entry(numbers) for entry in palette], axis=1)
+    # Entries of 16 bits are cut to their upper half.
+    colours = np.stack(
+        [
+            painted[:, i].astype(np.int64) >> max(entry.bits - 8, 0)
+            for i, entry in enumerate(palette)
+        ],
+        axis=1,
+    ).astype(np.uint8)
+    mask = (1 << shape.stored) - 1
+    shift = shape.high_bit + 1 - shape.stored
+    index = (stored.view(f"u{stored.dtype.itemsize}") >> shift) & mask
+    rgb: Pixels = colours[index]
+    if np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 1], rgb[..., 2]):
+        return np.ascontiguousarray(rgb[..., 0])
+    return rgb

@@ -1,0 +1,300 @@
+"""The skeleton of a DICOM file: walked strictly, before any library trusts a word of it.
+
+Every length must fit into what is left of its parent, sequences may nest only so deep, there may
+be only so many elements, and pixel data must be whole. The walk reads element headers and seeks
+over the values, so it costs nothing for what it steps over. Encoding rules: PS3.5 §7 and Annex A.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from edge_dx.errors import UnreadableInput, UnsupportedInput
+from edge_dx.sources.limits import (
+    MAX_ELEMENTS,
+    MAX_HEADER_VALUE_BYTES,
+    MAX_INFLATED_BYTES,
+    MAX_INFLATION,
+    MAX_NESTING,
+)
+
+IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+UNDEFINED = 0xFFFFFFFF
+_LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
+_SHORT = {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN",
+          b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}  # fmt: skip
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+PIXEL_DATA = 0x7FE00010
+_FLOAT_PIXELS = (0x7FE00008, 0x7FE00009)
+PIXELS = (*_FLOAT_PIXELS, PIXEL_DATA)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things lie.
+
+    Attributes:
+        syntax: transfer syntax UID.
+        implicit: value representations are not written.
+        little: byte order of the data set.
+        start: offset of the data set, behind the file meta information.
+        pixels: (offset, length) of the value of Pixel Data, or None where there is none.
+        words: whether its value representation is OW, which big endian swaps even at 8 bits.
+        fragments: (offset, length) of each fragment where it is encapsulated; the first is the
+            basic offset table.
+        assumed: what was taken for granted, in words.
+    """
+
+    syntax: str
+    implicit: bool
+    little: bool
+    start: int
+    pixels: tuple[int, int] | None
+    words: bool = False
+    fragments: tuple[tuple[int, int], ...] = ()
+    assumed: tuple[str, ...] = ()
+
+
+def fragments_in(raw: BinaryIO, size: int) -> tuple[tuple[int, int], ...]:
+    """Offsets and lengths of the fragments in the bare value of encapsulated pixel data.
+
+    Raises:
+        UnreadableInput: cut short or damaged.
+    """
+    found = _Found()
+    _Walker(raw, found, implicit=False, little=True).fragments(0, size)
+    return tuple(found.fragments)
+
+
+@dataclass
+class _Found:
+    pixels: tuple[int, int] | None = None
+    words: bool = False
+    fragments: list[tuple[int, int]] = field(default_factory=list)
+    elements: int = 0
+    stray: int = 0
+
+
+def inflate(raw: bytes) -> bytes:
+    """A deflated data set as it was before, within limits.
+
+    Raises:
+        UnreadableInput: damaged, or it grows beyond the limits (reason `too_large`).
+    """
+    most = min(MAX_INFLATED_BYTES, max(MAX_INFLATION * len(raw), 2**20))
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        grown = stream.decompress(raw, most)
+    except zlib.error as error:
+        raise UnreadableInput(f"its deflated data set is damaged ({error})", "unreadable") from None
+    if not stream.eof:
+        if len(grown) >= most:
+            raise UnsupportedInput(
+                f"its deflated data set grows beyond {most} bytes, which is refused", "too_large"
+            )
+        raise UnreadableInput("its deflated data set is cut short", "unreadable")
+    return grown
+
+
+def syntax_of(file: BinaryIO) -> tuple[str | None, int, tuple[str, ...]]:
+    """Transfer syntax (None: not said), where the data set begins, and what was assumed.
+
+    Raises:
+        UnreadableInput: the file meta information is damaged.
+    """
+    file.seek(0)
+    head = file.read(132)
+    assumed: tuple[str, ...] = ()
+    at = 132
+    if head[128:] != b"DICM":
+        at, assumed = 0, ("no DICOM preamble",)
+    size = file.seek(0, 2)
+    syntax = None
+    while at + 8 <= size:
+        file.seek(at)
+        group, element, kind, short = struct.unpack("<HH2sH", file.read(8))
+        if group != 2:
+            break
+        if kind in _LONG:
+            value, length = at + 12, _long_length(file)
+        elif kind in _SHORT:
+            value, length = at + 8, short
+        else:
+            raise _damage("the file meta information is not explicit")
+        if length > min(size - value, MAX_HEADER_VALUE_BYTES):
+            raise _damage("a value of the file meta information is longer than the file")
+        if element == 0x0010:
+            file.seek(value)
+            syntax = file.read(length).rstrip(b"\0 ").decode("ascii", "replace")
+        at = value + length
+    return syntax, at, assumed
+
+
+def walk(file: BinaryIO, size: int, syntax: str | None, start: int) -> Layout:
+    """Walks a data set from its start to the end of the file.
+
+    Args:
+        file: seekable.
+        size: of the file, in bytes.
+        syntax: transfer syntax UID, or None to tell implicit from explicit by the first element.
+        start: offset of the data set.
+
+    Raises:
+        UnreadableInput: cut short or damaged.
+        UnsupportedInput: more elements, or deeper nesting, than are read.
+    """
+    assumed: tuple[str, ...] = ()
+    if syntax is None:
+        syntax = EXPLICIT_LITTLE if _explicit(file, start) else IMPLICIT_LITTLE
+        assumed = ("transfer syntax not stated, told by the first element",)
+    found = _Found()
+    implicit, little = syntax == IMPLICIT_LITTLE, syntax != EXPLICIT_BIG
+    if not implicit and not _explicit(file, start):
+        implicit = True
+        assumed = (*assumed, "value representations are not written, against the transfer syntax")
+    walker = _Walker(file, found, implicit=implicit, little=little)
+    end = walker.elements(start, size, 0)
+    if end != size:
+        raise _damage("it ends within an element")
+    if found.stray:
+        assumed = (*assumed, f"{found.stray} items outside of any sequence were stepped over")
+    return Layout(
+        syntax=syntax,
+        implicit=walker.implicit,
+        little=walker.little,
+        start=start,
+        pixels=found.pixels,
+        words=found.words,
+        fragments=tuple(found.fragments),
+        assumed=assumed,
+    )
+
+
+def _explicit(file: BinaryIO, start: int) -> bool:
+    """Whether the first element says its value representation."""
+    file.seek(start)
+    return file.read(6)[4:6] in _LONG | _SHORT
+
+
+class _Walker:
+    def __init__(self, file: BinaryIO, found: _Found, *, implicit: bool, little: bool) -> None:
+        self.file = file
+        self.found = found
+        self.implicit = implicit
+        self.little = little
+        order = "<" if little else ">"
+        self.tag = struct.Struct(f"{order}HH")
+        self.long = struct.Struct(f"{order}I")
+        self.short = struct.Struct(f"{order}H")
+
+    def elements(self, at: int, end: int, depth: int, *, implicit: bool | None = None) -> int:
+        """Walks elements up to `end`, or behind the item delimiter; gives where it stopped."""
+        if depth > MAX_NESTING:
+            raise UnsupportedInput(f"sequences nest deeper than {MAX_NESTING}", "too_large")
+        implicit = self.implicit if implicit is None else implicit
+        while at + 8 <= end:
+            tag, value, length, kind = self._header(at, end, implicit)
+            if tag == _ITEM_END:
+                return value
+            if tag == PIXEL_DATA and depth == 0:
+                if length == UNDEFINED:
+                    self.found.pixels = (value, self.fragments(value, end) - value)
+                elif length > end - value:
+                    raise _damage(f"{length} bytes of pixels are announced, {end - value} are left")
+                else:
+                    self.found.pixels = (value, length)
+                    self.found.words = kind == b"OW"
+                return end  # padding and signatures may follow, nothing that is looked at
+            if tag == _ITEM and depth == 0:  # left by tools that take a sequence's header away
+                self.found.stray += 1
+            if tag in _FLOAT_PIXELS and depth == 0:
+                raise UnsupportedInput("pixels are floating point numbers, not integers", "format")
+            if length == UNDEFINED:
+                if kind not in (b"SQ", b"UN") and not implicit:
+                    raise _damage(f"element {_named(tag)} has no length and is no sequence")
+                # PS3.5 §6.2.2: an unknown value of undefined length is an implicit sequence.
+                inner = implicit or kind == b"UN"
+                at = self._items(value, end, depth + 1, inner, open_ended=True)
+                continue
+            if length > end - value:
+                raise _damage(
+                    f"element {_named(tag)} is {length} bytes long and {end - value} are left"
+                )
+            if kind == b"SQ":
+                self._items(value, value + length, depth + 1, implicit, open_ended=False)
+            at = value + length
+        return at
+
+    def _header(self, at: int, end: int, implicit: bool) -> tuple[int, int, int, bytes | None]:
+        """Tag, offset and length of the value, and its representation where one is written."""
+        self.found.elements += 1
+        if self.found.elements > MAX_ELEMENTS:
+            raise UnsupportedInput(f"it has more than {MAX_ELEMENTS} elements", "too_large")
+        self.file.seek(at)
+        head = self.file.read(12)
+        if len(head) < 8:
+            raise _damage("it is shorter than when it was opened")
+        group, element = self.tag.unpack_from(head)
+        tag = group << 16 | element
+        if implicit or group == 0xFFFE:
+            return tag, at + 8, self.long.unpack_from(head, 4)[0], None
+        kind = head[4:6]
+        if kind in _LONG:
+            if len(head) < 12 or at + 12 > end:
+                raise _damage("it ends within an element")
+            return tag, at + 12, self.long.unpack_from(head, 8)[0], kind
+        if kind not in _SHORT:
+            raise _damage(f"element {_named(tag)} has no value representation")
+        return tag, at + 8, self.short.unpack_from(head, 6)[0], kind
+
+    def _items(self, at: int, end: int, depth: int, implicit: bool, *, open_ended: bool) -> int:
+        while at + 8 <= end:
+            tag, value, length, _ = self._header(at, end, implicit=True)
+            if tag == _SEQUENCE_END and open_ended:
+                return value
+            if tag != _ITEM:
+                raise _damage(f"{_named(tag)} stands where an item of a sequence should")
+            if length == UNDEFINED:
+                at = self.elements(value, end, depth, implicit=implicit)
+                continue
+            if length > end - value:
+                raise _damage("an item is longer than its sequence")
+            stopped = self.elements(value, value + length, depth, implicit=implicit)
+            if stopped != value + length:
+                raise _damage("an element is longer than its item")
+            at = value + length
+        if open_ended or at != end:
+            raise _damage("a sequence has no end")
+        return at
+
+    def fragments(self, at: int, end: int) -> int:
+        while at + 8 <= end:
+            tag, value, length, _ = self._header(at, end, implicit=True)
+            if tag == _SEQUENCE_END:
+                if not self.found.fragments:
+                    raise _damage("its pixel data is empty")
+                return value
+            if tag != _ITEM or length > end - value:
+                raise _damage("its compressed pixel data is cut short or damaged")
+            self.found.fragments.append((value, length))
+            at = value + length
+        raise _damage("its compressed pixel data is cut short")
+
+
+def _long_length(file: BinaryIO) -> int:
+    found: int = struct.unpack("<I", file.read(4).ljust(4, b"\xff"))[0]
+    return found
+
+
+def _named(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def _damage(told: str) -> UnreadableInput:
+    return UnreadableInput(told, "unreadable")
