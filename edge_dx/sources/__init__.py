@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edge_dx.errors import NotFound, TensorMismatch, UnreadableInput
+from edge_dx.errors import NotFound, TensorMismatch, UnreadableInput, UnsupportedInput
 from edge_dx.image import Pixels
 from edge_dx.sources.limits import MAX_CINE_BYTES, MAX_FILE_BYTES
 from edge_dx.sources.study import Place, Region, Study, inverted
@@ -109,13 +109,13 @@ def from_array(
 
 
 def _read_path(path: Path) -> Study:
-    from edge_dx.sources import files
+    from edge_dx.sources import containers, files
 
     try:
         if path.exists() and not path.is_file():  # a named pipe would block for ever
             raise UnreadableInput(f"{path}: cannot be read (it is no regular file)", "unreadable")
         with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
+            head = file.read(containers.HEAD_BYTES)
             # Reading "at most so much" makes room for that much, so ask for what is there.
             size = os.fstat(file.fileno()).st_size
             if is_dicom(head):
@@ -124,6 +124,10 @@ def _read_path(path: Path) -> Study:
                 from edge_dx.sources import dicom
 
                 return dicom.from_file(file, path)
+            if containers.kind_of(head) is not None:
+                raise UnsupportedInput(
+                    f"{path}: a video; `edge-dx run` and edge_dx.stream judge its frames", "frames"
+                )
             if size > MAX_FILE_BYTES:
                 raise _too_large(path, MAX_FILE_BYTES)
             raw = head + file.read(size)
@@ -137,10 +141,6 @@ def _read_path(path: Path) -> Study:
 
 def _too_large(path: Path, limit: int) -> UnreadableInput:
     return UnreadableInput(f"{path}: larger than {limit} bytes", "too_large")
-
-
-HEAD_BYTES = 140
-"""So much of a file tells what it is."""
 
 
 def is_dicom(head: bytes) -> bool:

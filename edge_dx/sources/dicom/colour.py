@@ -34,8 +34,8 @@ def _palette(dataset: Any, name: str) -> Table:
 
 
 def painted(stored: Pixels, palette: tuple[Table, Table, Table], shape: Shape) -> Pixels:
-    """`(rows, columns)` numbers to `(rows, columns, 3)` RGB uint8; numbers outside of the palette
-    get its first or last colour, as the standard says.
+    """`(rows, columns)` numbers to `(rows, columns, 3)` RGB uint8, or `(rows, columns)` where the
+    palette is grey; numbers outside of it get its first or last colour, as the standard says.
     """
     numbers = np.arange(1 << shape.stored, dtype=np.float64)
     painted = np.stack([entry(numbers) for entry in palette], axis=1)
@@ -50,7 +50,7 @@ def painted(stored: Pixels, palette: tuple[Table, Table, Table], shape: Shape) -
     mask = (1 << shape.stored) - 1
     shift = shape.high_bit + 1 - shape.stored
     index = (stored.view(f"u{stored.dtype.itemsize}") >> shift) & mask
-    rgb: Pixels = colours[index]
-    if np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 1], rgb[..., 2]):
-        return np.ascontiguousarray(rgb[..., 0])
-    return rgb
+    # Decided by the palette and not by the frame, so that all frames of a cine have one shape.
+    grey = (colours == colours[:, :1]).all()
+    found: Pixels = colours[:, 0][index] if grey else colours[index]
+    return found

@@ -20,22 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_dx.errors import UnreadableInput, UnsupportedInput
-from edge_dx.sources.dicom import codestream
+from edge_dx.sources.dicom import apart, codestream
 from edge_dx.sources.dicom.header import Shape, value
 from edge_dx.sources.dicom.structure import EXPLICIT_BIG, Layout
 from edge_dx.sources.limits import MAX_FRAME_BYTES
 
 _JPEG_8 = "1.2.840.10008.1.2.4.50"
 _JPEG_12 = "1.2.840.10008.1.2.4.51"
-# pydicom would try whatever is installed, and gdcm before all others; these are the ones that were
-# held against the oracle.
-_PLUGINS = {
-    "1.2.840.10008.1.2.5": "pydicom",
-    "1.2.840.10008.1.2.4.80": "pyjpegls",
-    "1.2.840.10008.1.2.4.81": "pyjpegls",
-    "1.2.840.10008.1.2.4.90": "pylibjpeg",
-    "1.2.840.10008.1.2.4.91": "pylibjpeg",
-}
+_PLUGINS = ("pydicom", "pyjpegls", "pylibjpeg", "pillow")
+"""Decoders by pydicom's names for them, best first; each was held against the oracle."""
 _NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2",
            "1.2.840.10008.1.2.1.99"}  # fmt: skip
 Stored = NDArray[Any]
@@ -255,51 +248,67 @@ class Frames:
             return codestream.jpeg(raw, told, shape.photometric)
         from pydicom.encaps import encapsulate
 
-        return self._by_pydicom(decoder, encapsulate([raw]))
-
-    def _by_pydicom(self, decoder: Any, raw: bytes) -> tuple[Stored, str]:
-        shape = self._shape
-        native = self._syntax in _NATIVE
-        plugin = _PLUGINS.get(self._syntax, "")
-        how: dict[str, Any] = {"correct_unused_bits": False} if native else {}
-        if native:
-            how["pixel_vr"] = "OW" if self._words else "OB"
-        try:
-            stored, told = decoder.as_array(
-                raw,
-                index=0,
-                number_of_frames=1,
-                rows=shape.rows,
-                columns=shape.columns,
-                samples_per_pixel=shape.samples,
-                photometric_interpretation=shape.photometric,
-                planar_configuration=shape.planar,
-                bits_allocated=shape.allocated,
-                bits_stored=shape.stored,
-                pixel_representation=int(shape.signed),
-                pixel_keyword="PixelData",
-                decoding_plugin=plugin if plugin in decoder.available_plugins else "",
-                **how,
+        # A decoder given fewer bits than the stream has may write behind its buffer, or abort.
+        bits = shape.stored if told is None else told.precision
+        if bits > shape.allocated:
+            raise UnreadableInput(
+                f"its compressed stream has {bits} bits per sample, {shape.allocated} have room",
+                "unreadable",
             )
+        return self._by_pydicom(decoder, encapsulate([raw]), bits)
+
+    def _by_pydicom(self, decoder: Any, raw: bytes, bits: int | None = None) -> tuple[Stored, str]:
+        shape = self._shape
+        how: dict[str, Any] = {
+            "number_of_frames": 1,
+            "rows": shape.rows,
+            "columns": shape.columns,
+            "samples_per_pixel": shape.samples,
+            "photometric_interpretation": shape.photometric,
+            "planar_configuration": shape.planar,
+            "bits_allocated": shape.allocated,
+            "bits_stored": shape.stored if bits is None else bits,
+            "pixel_representation": int(shape.signed),
+            "pixel_keyword": "PixelData",
+        }
+        if self._syntax in _NATIVE:
+            how |= {"correct_unused_bits": False, "pixel_vr": "OW" if self._words else "OB"}
+        elif self._syntax in _BY_GDCM:
+            if "gdcm" not in decoder.available_plugins:
+                raise _not_decoded(self._syntax, "pip install 'edge-dx[gdcm]'")
+            return apart.decode(self._syntax, raw, how)
+        else:
+            how["decoding_plugin"] = _plugin(decoder, self._syntax)
+        try:
+            stored, told = decoder.as_array(raw, index=0, **how)
         except (ImportError, NotImplementedError) as error:
-            raise _not_decoded(self._syntax, error) from error
+            raise _not_decoded(self._syntax, str(error)) from error
         except RuntimeError as error:
             # The same error stands for a decoder that does not do this kind and one that met
             # damage.
             if "not support" in str(error) or "only " in str(error):
-                raise _not_decoded(self._syntax, error) from error
+                raise _not_decoded(self._syntax, str(error)) from error
             raise
         found: Stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
         return found, str(told["photometric_interpretation"])
 
 
-_BY_GDCM = {_JPEG_12, "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"}
+def _plugin(decoder: Any, syntax: str) -> str:
+    """The decoder to use: pydicom would take gdcm before all others, which may end the process."""
+    there = decoder.available_plugins
+    found = next((name for name in _PLUGINS if name in there), None)
+    if found is None:
+        raise _not_decoded(syntax, f"only by {', '.join(there) or 'nothing'}")
+    return found
 
 
-def _not_decoded(syntax: str, error: Exception) -> UnsupportedInput:
+_BY_GDCM = {"1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"}
+
+
+def _not_decoded(syntax: str, why: str) -> UnsupportedInput:
     from pydicom.uid import UID
 
-    told = str(error).splitlines()[-1] if str(error) else "no reason given"
+    told = why.strip().splitlines()[-1].strip() if why.strip() else "no reason given"
     return UnsupportedInput(
         f"nothing installed decodes this {UID(syntax).name} ({told[:200]})", "transfer_syntax"
     )

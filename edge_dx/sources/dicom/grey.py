@@ -139,7 +139,8 @@ class Transform:
     def _range(self) -> tuple[float, float]:
         """The least and the greatest value after the modality transform that there could be."""
         if isinstance(self.modality, Table):
-            return 0.0, float((1 << self.modality.bits) - 1)
+            # Not what the entries' bits could hold: tables of 10 bit values in 16 are common.
+            return float(self.modality.entries.min()), float(self.modality.entries.max())
         bits, slope, intercept = self.shape.stored, *self.modality
         lowest = -(1 << (bits - 1)) if self.shape.signed else 0
         ends = [v * slope + intercept for v in (lowest, lowest + (1 << bits) - 1)]
