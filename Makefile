@@ -4,6 +4,7 @@
 # make zoo    train and export the shipped reference model again (needs the data, see docs)
 # make peers  the other engines and what makes their files, so that no test is skipped for them
 # make bench  the benchmarks side by side
+# make fuzz   coverage-guided fuzzing, SECONDS for each reader
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,14 +14,14 @@ KEY := export/keys/development.key
 # Without the TFLite ones: their converter weighs gigabytes, and `make peers` brings it.
 DEMO_VARIANTS ?= onnx-fp32,onnx-int8,tensorrt-fp16,tensorrt-int8
 
-.PHONY: demo test lint peers zoo train bench clean
+.PHONY: demo test lint peers zoo train bench fuzz clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
 	  "the workstation needs Python 3.11 or newer: make PYTHON=python3.12 (the device runs on 3.10)" >&2; \
 	  exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dicom,export,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dicom,export,ecg,dev]'
 	touch $@
 
 demo: $(VENV)/.ready
@@ -55,6 +56,19 @@ train: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/runtime.py
 	$(BIN)/python benchmarks/variants.py
+	$(BIN)/python benchmarks/sources.py
+	$(BIN)/python benchmarks/isolate.py
+	$(BIN)/python benchmarks/signal_path.py
+
+# atheris has wheels for Linux on x86-64 alone; elsewhere the target says that it skips.
+FUZZED := bundle manifest dicom picture npy case tflite
+SECONDS ?= 60
+fuzz: $(VENV)/.ready
+	@$(BIN)/python -c 'import atheris' 2>/dev/null \
+		|| $(BIN)/pip install --quiet --only-binary :all: -c constraints.txt -e '.[fuzz]' \
+		|| echo "fuzz: no atheris for this machine"
+	for target in $(FUZZED); do \
+		$(BIN)/python -m fuzz $$target --seconds $(SECONDS) || exit 1; done
 
 clean:
 	rm -rf $(VENV) build

@@ -1,4 +1,4 @@
-"""The `edge-dx` command: demo, inspect, verify, run, doctor."""
+"""The `edge-dx` command: demo, inspect, verify, run, look, evaluate, doctor."""
 
 from __future__ import annotations
 
@@ -42,15 +42,51 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser(
         "run",
-        help="judge images",
-        description="Judges each file. Exit code: 0 all were analysed, 3 some were not, 2 usage.",
+        help="judge images, clips or a camera",
+        description="Judges each picture, and each frame of clips and cameras. Exit code: 0 all "
+        "were analysed, 3 some were not, 2 usage, 1 the drop policy is fault and a frame found no "
+        "room, 130 ended with Ctrl-C.",
     )
     _bundle(run)
-    run.add_argument("files", nargs="+", metavar="FILE", help="files, directories or globs")
-    run.add_argument("--json", action="store_true", help="one JSON object per input per line")
+    run.add_argument("files", nargs="*", metavar="FILE", help="files, directories or globs")
+    run.add_argument("--json", action="store_true", help="one JSON object per picture per line")
     run.add_argument("--overlay", metavar="DIR", help="write a picture of each result here")
     run.add_argument("--batch", type=int, default=1, metavar="N", help="images per engine call")
-    run.set_defaults(act=_run)
+    run.add_argument("--isolate", action="store_true",
+                     help="read files in a process of its own with limits: for files from outside; "
+                     "see docs/hostile-input.md")  # fmt: skip
+    moving = run.add_argument_group("moving pictures", "See docs/streams.md.")
+    moving.add_argument("--camera", metavar="WHICH", help="in place of files: a number, a device "
+                        "file or a GStreamer pipeline")  # fmt: skip
+    moving.add_argument("--size", type=_size, metavar="WxH", help="ask the camera for pictures of "
+                        "this size and take no other")  # fmt: skip
+    moving.add_argument("--drop", choices=("oldest", "newest", "fault"), default="oldest",
+                        help="which frame of a camera goes when they come too fast")  # fmt: skip
+    moving.add_argument("--stale", type=float, default=2.0, metavar="SECONDS",
+                        help="a picture that stands still for longer is not judged")  # fmt: skip
+    moving.add_argument("--every", type=int, default=1, metavar="N", help="judge every n-th frame")
+    moving.add_argument("--rate", choices=("all", "realtime"), default="all",
+                        help="play files frame by frame, or as they were recorded")  # fmt: skip
+    run.set_defaults(act=_run, wrong=run.error)
+
+    look = commands.add_parser(
+        "look",
+        help="show what is read from a file, without any model",
+        description="What the readers see in each file: size, distances, times, and what had to be "
+        "assumed; slices of a series together. Exit code: 0 all were read, 3 some were not.",
+    )
+    look.add_argument("files", nargs="+", metavar="FILE", help="files, directories or globs")
+    look.add_argument("--json", action="store_true", help="one JSON object per line")
+    look.add_argument("--out", metavar="DIR", help="write each picture here as it was read")
+    look.set_defaults(act=_look)
+
+    _evaluate_parser(commands.add_parser(
+        "evaluate",
+        help="score ECG annotations against an expert's, as EC57 asks",
+        description="Beats, runs, episodes and heart periods of ANSI/AAMI EC57, gross and average, "
+        "with intervals over patients. See docs/ecg-evaluation.md. Exit code: 0 done, 1 a file "
+        "could not be read or is missing, 2 usage.",
+    ))  # fmt: skip
 
     verify = commands.add_parser("verify", help="prove a bundle on this device")
     _bundle(verify)
@@ -92,12 +128,67 @@ def _bundle(
                             "no fast kernel takes here, in place of refusing")  # fmt: skip
 
 
+def _evaluate_parser(evaluate: argparse.ArgumentParser) -> None:
+    evaluate.add_argument("reference", metavar="REFERENCE", help="the experts' annotation file, or "
+                          "a directory of them")  # fmt: skip
+    evaluate.add_argument("test", metavar="TEST", help="the annotation file to be judged, or a "
+                          "directory of them")  # fmt: skip
+    evaluate.add_argument("--mapping", choices=("bxb-S", "ej-normal", "bxb-s"), default="bxb-S",
+                          help="which class of beat each symbol is (default: bxb-S)")  # fmt: skip
+    evaluate.add_argument("--from", dest="from_s", type=_seconds, default=300.0, metavar="TIME",
+                          help="where the test period begins (default: 5:00)")  # fmt: skip
+    evaluate.add_argument("--to", dest="to_s", type=_seconds, metavar="TIME", help="where it ends")
+    evaluate.add_argument("--window", dest="window_ms", type=float, default=150.0, metavar="MS",
+                          help="the match window (default: 150)")  # fmt: skip
+    evaluate.add_argument("--records", metavar="WHICH", help="DS1, DS2, or names with commas")
+    evaluate.add_argument("--with-paced", action="store_true",
+                          help="keep the four paced records of MIT-BIH")  # fmt: skip
+    evaluate.add_argument("--reference-annotator", default="atr", metavar="EXT",
+                          help="extension of the experts' files (default: atr)")  # fmt: skip
+    evaluate.add_argument("--test-annotator", metavar="EXT", help="extension of the files to be "
+                          "judged, where there are several")  # fmt: skip
+    evaluate.add_argument("--rate", type=float, metavar="HZ", help="where there is no header")
+    evaluate.add_argument("--patients", metavar="CSV", help="whose each record is: columns record "
+                          "(or file) and patient_id")  # fmt: skip
+    evaluate.add_argument("--per-record", action="store_true", help="tell each record, too")
+    evaluate.add_argument("--json", action="store_true", help="print everything as JSON")
+    evaluate.set_defaults(act=_evaluate)
+
+
+def _seconds(told: str) -> float:
+    from edge_dx.commands.evaluate import seconds
+
+    return seconds(told)
+
+
+def _size(told: str) -> tuple[int, int]:
+    """Width and height, as in 1920x1080."""
+    width, _, height = told.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{told!r} is not like 1920x1080")
+    return int(width), int(height)
+
+
 # Each command lives in a module of its own that is imported when it is used, so that `doctor`
 # works where an engine is broken and `run` loads no HTML.
 def _run(options: argparse.Namespace) -> int:
     from edge_dx.commands import run
 
+    if bool(options.files) == (options.camera is not None):
+        options.wrong("give files, or --camera")
     return run.act(options)
+
+
+def _look(options: argparse.Namespace) -> int:
+    from edge_dx.commands import look
+
+    return look.act(options)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from edge_dx.commands import evaluate
+
+    return evaluate.act(options)
 
 
 def _verify(options: argparse.Namespace) -> int:

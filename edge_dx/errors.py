@@ -21,6 +21,9 @@
     │   ├── EngineRefused       cannot run this variant the way it was asked to
     │   └── EngineFailed        raised while running; the vendor's error is the cause
     ├── TensorMismatch          an array does not fit the model's stated input or output
+    ├── Overrun                 frames came faster than they were judged, and none may be lost
+    ├── OutOfOrder              samples came whose index has passed already
+    ├── NotIsolated             a limited process was asked for and cannot be had here
     ├── ProofFailed             golden inputs do not give the golden outputs on this device
     └── InputError              the study could not be used; carries the reason code
         ├── UnreadableInput     damaged, truncated, or not what its name says
@@ -136,6 +139,18 @@ class EngineFailed(EngineError):
 
 class TensorMismatch(EdgeDxError):
     """An array does not fit the shape, type or name that the model states."""
+
+
+class Overrun(EdgeDxError):
+    """A live frame found no room, and the stream's drop policy is `fault`."""
+
+
+class OutOfOrder(EdgeDxError):
+    """Samples came whose index has passed already; the state is as it was before them."""
+
+
+class NotIsolated(EdgeDxError):
+    """Files were to be read in a limited process, and this system does not give one."""
 
 
 class ProofFailed(EdgeDxError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,12 +66,16 @@ class Intake:
 
     Attributes:
         preparation: the compiled preparation of the image input; of nothing where there is none.
+        read: opens an image, here or in a process of its own.
     """
 
-    def __init__(self, manifest: Manifest, name: str) -> None:
+    def __init__(
+        self, manifest: Manifest, name: str, read: Callable[[Any], sources.Study] = sources.read
+    ) -> None:
         self._inputs = manifest.inputs
         self._limits = manifest.eligibility
         self._name = name
+        self.read = read
         self._specs = {spec.name: spec for spec in input_specs(manifest)}
         image = next((item for item in manifest.inputs if isinstance(item, ImageInput)), None)
         self.preparation: Preparation = compile_steps(image.prepare if image else ())
@@ -118,11 +122,15 @@ class Intake:
         """
         given = self._given(source)
         return {
-            item.name: to_tensor(self.preparation(_seen(item, given[item.name]).pixels))
+            item.name: to_tensor(self.preparation(self._seen(item, given[item.name]).pixels))
             if isinstance(item, ImageInput)
             else _plain(item, given[item.name])
             for item in self._inputs
         }
+
+    def _seen(self, item: ImageInput, source: Any) -> sources.Study:
+        """The part of a study that the model looks at."""
+        return view.of(self.read(source), item.view)
 
     def _given(self, source: Any) -> Mapping[str, Any]:
         """Input → source, of what a caller gave."""
@@ -167,7 +175,7 @@ class Intake:
 
     def _image(self, taken: Taken, item: ImageInput, source: Any, mark: int) -> int:
         """Reads, gates and prepares the image; sets the reasons where a gate declines it."""
-        study = sources.read(source)
+        study = self.read(source)
         taken.study = study
         if len(self._inputs) == 1:
             taken.digest = study.digest
@@ -188,11 +196,6 @@ class Intake:
             if not taken.reasons:
                 taken.feeds[item.name] = tensor
         return taken.lap("prepare", mark)
-
-
-def _seen(item: ImageInput, source: Any) -> sources.Study:
-    """The part of a study that the model looks at."""
-    return view.of(sources.read(source), item.view)
 
 
 def _names(source: Any, item: AnyInput) -> bool:

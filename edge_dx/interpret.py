@@ -126,10 +126,32 @@ def likeliest(
 
 
 def status_of(score: float, point: OperatingPoint) -> Status:
-    """Positive at the threshold and above, indeterminate inside the band around it."""
-    if point.band[0] < score < point.band[1]:
+    """Positive at the threshold and above, indeterminate inside a band around it."""
+    if undecided(score, point) is not None:
         return Status.INDETERMINATE
     return Status.POSITIVE if score >= point.threshold else Status.NEGATIVE
+
+
+def undecided(score: float, point: OperatingPoint) -> Why | None:
+    """Which band around the threshold a score lies in, or None.
+
+    The band of the variant's numerical error is told first: another device may decide such a study
+    otherwise. The maker's own band, where there is one, is a matter of judgement.
+    """
+    low, high = point.band
+    if low < score < high:
+        told = f"{score:.4f} lies within the numerical error of this variant"
+        return Why(Reason.NEAR_THRESHOLD, f"{told} ({low:.4f} to {high:.4f})")
+    unsure = point.unsure
+    if unsure is not None and unsure.band[0] < score < unsure.band[1]:
+        (low, high), worth = unsure.band, unsure.calibrated
+        return Why(
+            Reason.NEAR_THRESHOLD,
+            f"{score:.4f} lies in the band in which a person decides ({low:.4f} to {high:.4f}, "
+            f"{unsure.share:.1%} of the validation films; calibrated there, between "
+            f"{worth[0]:.0%} and {worth[1]:.0%} of such films had the finding)",
+        )
+    return None
 
 
 def leading(found: tuple[Finding, ...]) -> Finding:

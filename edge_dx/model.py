@@ -1,8 +1,8 @@
 """`load` a bundle, call the `Model`: a thin assembler of the rooms on either side.
 
-take in (read, gate, prepare) → infer → interpret. Whatever happens to a study comes out as a
-`Result`; what is wrong with the bundle, the engine's installation or the caller's arguments is
-raised.
+take in (read, gate, prepare) → infer → is it familiar? → interpret. Whatever happens to a study
+comes out as a `Result`; what is wrong with the bundle, the engine's installation or the caller's
+arguments is raised.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from edge_dx import interpret
+from edge_dx import interpret, sources
 from edge_dx.backends import Backend, open_backend
 from edge_dx.bundle import Bundle, open_bundle
 from edge_dx.choice import choose, with_slow_kernels
 from edge_dx.errors import EngineError
+from edge_dx.gate import familiar_of
 from edge_dx.intake import Intake, Taken
+from edge_dx.isolate import Limits, Reader
 from edge_dx.manifest import HeatMap, Scores, Variant
 from edge_dx.result import (
     Finding,
@@ -50,6 +52,7 @@ def load(
     trust: TrustStore | None = None,
     allow_unsigned: bool = False,
     allow_slow: bool = False,
+    isolate: bool | Limits = False,
 ) -> Model:
     """Opens and verifies a bundle, and proves the engine on this device if it was not yet.
 
@@ -64,6 +67,8 @@ def load(
         allow_unsigned: run a bundle without a signature; every result says so.
         allow_slow: run TFLite operators that no fast kernel takes here on reference loops, where
             it would be refused.
+        isolate: read image files in a process of its own, whose memory and time are limited; for
+            files that anybody may have sent; with these limits where some are given. Linux alone.
 
     Raises:
         NotFound: no such bundle.
@@ -72,9 +77,11 @@ def load(
         ManifestError: no variant of that name.
         EngineError: the engine is missing, refused or failed.
         ProofFailed: the golden inputs do not give the golden outputs here.
+        NotIsolated: `isolate`, and this system does not give such a process.
     """
     from edge_dx import proof
 
+    reader = Reader(isolate if isinstance(isolate, Limits) else Limits()) if isolate else None
     bundle = open_bundle(find(path), trust=trust, allow_unsigned=allow_unsigned)
     if allow_slow:
         bundle = replace(bundle, manifest=with_slow_kernels(bundle.manifest))
@@ -82,7 +89,7 @@ def load(
     payload = bundle.members[chosen.file]
     with engines_beside(bundle.path, engine):
         backend = open_backend(engine, bundle.manifest, chosen, payload, threads)
-    model = Model(bundle, chosen, backend, engine, choice)
+    model = Model(bundle, chosen, backend, engine, choice, reader)
     if engine != "pretend":
         proof.ensure(model)
     return model
@@ -106,18 +113,28 @@ class Model:
         engine: the engine's name.
         choice: why this variant and engine, in words.
         preparation: the compiled preparation of the input.
+        reader: reads image files in a process of its own; None: they are read here.
     """
 
     def __init__(
-        self, bundle: Bundle, variant: Variant, backend: Backend, engine: str, choice: str = ""
+        self,
+        bundle: Bundle,
+        variant: Variant,
+        backend: Backend,
+        engine: str,
+        choice: str = "",
+        reader: Reader | None = None,
     ) -> None:
         self.bundle = bundle
         self.variant = variant
         self.backend = backend
         self.engine = engine
         self.choice = choice
-        self._intake = Intake(bundle.manifest, str(bundle.path))
+        self.reader = reader
+        read = reader.read if reader else sources.read
+        self._intake = Intake(bundle.manifest, str(bundle.path), read)
         self.preparation = self._intake.preparation
+        self.familiar = familiar_of(bundle, variant)
 
     def __call__(self, source: Any) -> Result:
         """Judges one study.
@@ -157,9 +174,18 @@ class Model:
         """The tensors that the engine is given for a study, without asking the gates."""
         return self._intake.feeds(source)
 
+    def read(self, source: Any) -> sources.Study:
+        """Opens a study as this model does: in a process of its own where it was loaded so.
+
+        Raises what `edge_dx.sources.read` raises.
+        """
+        return self._intake.read(source)
+
     def close(self) -> None:
-        """Lets go of the engine."""
+        """Lets go of the engine, and of the process that reads files."""
         self.backend.close()
+        if self.reader:
+            self.reader.close()
 
     def __enter__(self) -> Model:
         return self
@@ -252,16 +278,17 @@ class Model:
         problem = interpret.integrity_problem(manifest, variant, outputs, sample)
         if problem:
             return _Answer(Status.FAILED, (problem,))
+        known = self.familiar
+        if known and (strange := known.check(outputs[known.output][sample])):
+            return _Answer(Status.NOT_ANALYSED, strange)  # the score is there, and means nothing
         found = interpret.findings(manifest, variant, outputs, sample, case.feeds)
         lead = interpret.leading(found) if found else None
         status = lead.status if lead else Status.MEASURED
         heat, reasons = None, case.reasons
         if lead and status is not Status.NEGATIVE:
             heat = self._heat_map(lead.label, outputs, sample)
-        if lead and status is Status.INDETERMINATE:
-            low, high = lead.operating_point.band
-            told = f"{lead.score:.4f} lies within the numerical error of this variant "
-            reasons = (Why(Reason.NEAR_THRESHOLD, f"{told}({low:.4f} to {high:.4f})"),)
+        if lead and (near := interpret.undecided(lead.score, lead.operating_point)):
+            reasons = (near,)
         return _Answer(
             status,
             reasons,

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from edge_dx.manifest import Estimate, Manifest, Variant
+from export.gate_study.record import GateStudy
+from export.gate_study.table import section
 from export.recipe import Recipe
 
 
@@ -49,7 +51,9 @@ def card_json(
     return json.dumps(card, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-def card_markdown(recipe: Recipe, manifest: Manifest, sizes: Mapping[str, int]) -> bytes:
+def card_markdown(
+    recipe: Recipe, manifest: Manifest, sizes: Mapping[str, int], gate: Sequence[GateStudy] = ()
+) -> bytes:
     """The card for people."""
     told = recipe.told.card
     lines = [f"# {manifest.title}", "", f"`{manifest.name}` {manifest.version}"]
@@ -72,6 +76,8 @@ def card_markdown(recipe: Recipe, manifest: Manifest, sizes: Mapping[str, int]) 
     )
     for variant in manifest.variants:
         lines += _variant(variant, sizes[variant.name])
+    if gate:
+        lines += ["", "## What the gate refuses", "", *section(gate)]
     for title, text in (
         ("Limits", told.limits),
         ("Licence", manifest.licence),
@@ -118,6 +124,17 @@ def _variant(variant: Variant, size: int) -> list[str]:
             f"- operating point `{point.name}` ({point.label}, {point.criterion}): threshold "
             f"{point.threshold:.4f}, indeterminate from {point.band[0]:.4f} to "
             f"{point.band[1]:.4f}"
+        )
+        if point.unsure is not None:
+            (low, high), worth = point.unsure.band, point.unsure.calibrated
+            lines.append(
+                f"- left to a person: from {low:.4f} to {high:.4f}, {point.unsure.share:.1%} of "
+                f"the validation films; calibrated on them, between {worth[0]:.1%} and "
+                f"{worth[1]:.1%} of such films have the finding, where it is as frequent as there"
+            )
+    if variant.max_distance is not None:
+        lines.append(
+            f"- answers up to a distance of {variant.max_distance:.3f} from the training films"
         )
     if told.auc is None:
         return lines

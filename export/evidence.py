@@ -20,6 +20,7 @@ import msgspec
 from edge_dx.manifest import DataSet, Part, Sha256
 from export.calibrate import Ranges
 from export.errors import EvidenceMismatch
+from export.familiarity import Known
 from export.measure import Figures, HeatMapFigures
 from export.recipe import Recipe
 from export.report.record import Report
@@ -41,6 +42,7 @@ class Evidence(Part, frozen=True, kw_only=True):
             preparation, outputs, rules, gates, selection of the sets, what could be chosen.
         made: variant → how it was quantized.
         likeness: template of the gate, from the calibration films.
+        familiarity: where their features lie, and each variant's limit.
         variants: variant → what was measured on its bytes.
         report: the record of decisions and gates.
     """
@@ -52,6 +54,7 @@ class Evidence(Part, frozen=True, kw_only=True):
     validation: DataSet
     made: dict[str, Stored]
     likeness: tuple[float, ...] | None
+    familiarity: Known | None = None
     heat_maps: dict[str, HeatMapFigures]
     variants: dict[str, Figures]
     tools: dict[str, str]
@@ -61,8 +64,11 @@ class Evidence(Part, frozen=True, kw_only=True):
 def contract_digest(recipe: Recipe) -> str:
     """SHA-256 of what the figures depend on beside the exported files' bytes."""
     told = recipe.told
+    # Distances were measured on the films and strangers that the other limits let pass.
+    limits = told.eligibility
+    of_gate = limits if limits.familiarity or told.data.strangers else limits.likeness
     parts = (told.all_inputs, told.outputs, told.operating_points, told.quantization, told.gates,
-             told.data, told.eligibility.likeness)  # fmt: skip
+             told.data, of_gate)  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 

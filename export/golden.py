@@ -25,7 +25,6 @@ from edge_dx.manifest import (
     ImageInput,
     Manifest,
     Scores,
-    Variant,
     VectorField,
     VectorInput,
 )
@@ -38,6 +37,9 @@ from export.tolerance import as_written
 from export.vocabulary import GoldenPart
 
 MAX_BYTES = 600_000
+_NEAR = 0.05
+"""Share of the limit by which a golden case keeps away from it. Quantizing the whole reference
+model moves no film's distance by more than half of that, and devices differ by less."""
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 
 _DEFAULTS = (
@@ -51,7 +53,7 @@ Raw = dict[str, np.ndarray[Any, Any]]
 
 
 def golden(
-    recipe: Recipe, manifest: Manifest, files: Mapping[str, Made]
+    recipe: Recipe, manifest: Manifest, files: Mapping[str, Made], members: dict[str, bytes]
 ) -> tuple[tuple[GoldenCase, ...], bytes]:
     """Runs the recipe's golden cases through every variant.
 
@@ -59,6 +61,7 @@ def golden(
         recipe: lists the cases.
         manifest: complete but for its golden cases and members.
         files: variant → the file.
+        members: what the model reads beside it.
 
     Returns:
         The manifest's cases and the bytes of `golden.npz`.
@@ -69,7 +72,7 @@ def golden(
         GraphError: the runtime itself declared a case failed.
         ParityFailed: this workstation's int8 kernels cannot be trusted.
     """
-    models = [_model(manifest, files[variant.name]) for variant in manifest.variants]
+    models = [golden_model(manifest, files[variant.name], members) for variant in manifest.variants]
     given = bool(recipe.told.golden)
     cases: list[GoldenCase] = []
     arrays: Arrays = {}
@@ -84,7 +87,7 @@ def golden(
             if result.status is Status.FAILED:
                 why = "; ".join(reason.detail for reason in result.reasons)
                 raise GraphError(f"golden case {part.name}: {model.variant.name} failed ({why})")
-            problem = problem or _shaky(manifest, model.variant, result, found)
+            problem = problem or _shaky(model, result, found)
             if found is not None and model.variant.precision == "int8":
                 _check_kernels(model, files[model.variant.name], source, found)
             status[model.variant.name] = result.status.value
@@ -216,19 +219,23 @@ def _check_kernels(model: Model, made: Made, source: Any, found: Arrays) -> None
             )
 
 
-def _model(manifest: Manifest, made: Made) -> Model:
+def golden_model(manifest: Manifest, made: Made, members: dict[str, bytes]) -> Model:
+    """A variant as the bundle will hold it."""
     variant = manifest.variant(made.name)
     backend = open_backend(made.engine, manifest, variant, made.payload, 1)
-    bundle = Bundle(Path("(being exported)"), manifest, {}, "0" * 64, None)
+    bundle = Bundle(Path("(being exported)"), manifest, members, "0" * 64, None)
     return Model(bundle, variant, backend, made.engine)
 
 
-def _shaky(
-    manifest: Manifest, variant: Variant, result: Result, found: Arrays | None
-) -> str | None:
+def _shaky(model: Model, result: Result, found: Arrays | None) -> str | None:
     """Why another device within the tolerance may give another status, or None."""
     if found is None:
         return None
+    if problem := _strange_by_chance(model, found):
+        return problem
+    if result.status is Status.NOT_ANALYSED:
+        return None
+    manifest, variant = model.bundle.manifest, model.variant
     for point in variant.operating_points:
         output = next(o for o in manifest.outputs if o.name == point.output)
         if not isinstance(output, Scores):
@@ -246,6 +253,20 @@ def _shaky(
                 "another (seed, opacities)"
             )
     return None
+
+
+def _strange_by_chance(model: Model, found: Arrays) -> str | None:
+    """Why another device may find the features familiar or not, or None."""
+    known = model.familiar
+    if known is None:
+        return None
+    distance = known.distance(found[known.output][0])
+    if abs(distance - known.limit) > _NEAR * known.limit:
+        return None
+    return (
+        f"lies {distance:.3f} from the training films, too near to the limit {known.limit:.3f} of "
+        f"{model.variant.name}: another device may answer otherwise. Draw another (seed, opacities)"
+    )
 
 
 def _moves(labels: int, column: int, by: float) -> list[np.ndarray[Any, Any]]:

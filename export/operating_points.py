@@ -16,6 +16,7 @@ import numpy as np
 from edge_dx.manifest import AnyOutput, Mask, OperatingPoint
 from edge_dx.metrics import estimate, sensitivity, specificity
 from export.answers import Answers
+from export.calibration import fit_unsure, log_odds
 from export.clinical import cut, dice, truth_on
 from export.datasets import Studies
 from export.errors import DataError
@@ -73,19 +74,13 @@ def band(threshold: float, chances: Chances, wanted: Chances) -> tuple[float, fl
         wanted: (n,) the same of torch.
     """
     plain = max(float(np.abs(chances - wanted).max()), _LEAST_HALF_BAND)
-    odds = float(np.abs(_log_odds(chances) - _log_odds(wanted)).max())
-    centre = float(_log_odds(np.array(threshold)))
+    odds = float(np.abs(log_odds(chances) - log_odds(wanted)).max())
+    centre = float(log_odds(np.array(threshold)))
     low, high = (float(1 / (1 + np.exp(-(centre + move)))) for move in (-odds, odds))
     return (
         min(max(0.0, threshold - plain, low), max(0.0, threshold - _LEAST_HALF_BAND)),
         max(min(1.0, threshold + plain, high), min(1.0, threshold + _LEAST_HALF_BAND)),
     )
-
-
-def _log_odds(chances: Chances) -> Chances:
-    clipped = np.clip(chances, 1e-12, 1 - 1e-12)
-    result: Chances = np.log(clipped / (1 - clipped))
-    return result
 
 
 def criterion(rule: PointPart) -> str:
@@ -143,6 +138,9 @@ def fit_points(
                 criterion=criterion(rule),
                 sensitivity=sens,
                 specificity=spec,
+                unsure=fit_unsure(rule.indeterminate, threshold, truth, values)
+                if is_chance and rule.indeterminate
+                else None,
             )
         )
     for drawn in outputs:

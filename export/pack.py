@@ -19,6 +19,7 @@ from edge_dx.manifest import (
     AnyInput,
     AnyOutput,
     DataSet,
+    Familiarity,
     HeatMap,
     Manifest,
     Provenance,
@@ -27,7 +28,8 @@ from edge_dx.manifest import (
 from edge_dx.model import Model
 from export.card import card_json, card_markdown
 from export.errors import GateFailed
-from export.golden import golden
+from export.familiarity import Known
+from export.golden import golden, golden_model
 from export.measure import Figures, HeatMapFigures
 from export.recipe import Recipe
 from export.report.record import Report, encode
@@ -50,6 +52,7 @@ class Exported:
         figures: variant → what was measured on those bytes.
         heat_maps: heat map → scale and tolerance.
         likeness: template of the gate.
+        familiarity: where the training films' features lie, and each variant's limit.
         training: what is told of the films that the weights were made from.
         report: the record of decisions and gates.
     """
@@ -60,6 +63,7 @@ class Exported:
     figures: Mapping[str, Figures]
     heat_maps: Mapping[str, HeatMapFigures]
     likeness: tuple[float, ...] | None
+    familiarity: Known | None
     weights_sha256: str
     training: TrainingRecord
     calibration: DataSet | None
@@ -85,13 +89,14 @@ def pack(recipe: Recipe, made: Exported, path: Path, private_key_pem: bytes | No
             "all", "size, latency, memory",
         )  # fmt: skip
     manifest = _manifest(recipe, made)
-    cases, golden_npz = golden(recipe, manifest, made.files)
-    members = {file.file: file.payload for file in made.files.values()}
+    own = _own_members(made)
+    cases, golden_npz = golden(recipe, manifest, made.files, own)
+    members = {file.file: file.payload for file in made.files.values()} | own
     sizes = {name: len(file.payload) for name, file in made.files.items()}
     members["golden.npz"] = golden_npz
     members["report.json"] = encode(made.report)
     members["card.json"] = card_json(recipe, manifest, sizes, made.training.prefixes)
-    members["card.md"] = card_markdown(recipe, manifest, sizes)
+    members["card.md"] = card_markdown(recipe, manifest, sizes, made.report.gate)
     manifest = msgspec.structs.replace(manifest, golden=cases, members=describe_members(members))
     write_bundle(path, manifest, members, private_key_pem)
     return reopen(path, private_key_pem)
@@ -140,6 +145,17 @@ def tool_versions() -> dict[str, str]:
     return found
 
 
+def draft_model(recipe: Recipe, made: Exported, variant: str) -> Model:
+    """A variant as the bundle will hold it, before there is one."""
+    return golden_model(_manifest(recipe, made), made.files[variant], _own_members(made))
+
+
+def _own_members(made: Exported) -> dict[str, bytes]:
+    """Members that a model reads beside its file."""
+    known = made.familiarity
+    return {} if known is None else {Familiarity(output=known.output).file: known.member}
+
+
 def _manifest(recipe: Recipe, made: Exported) -> Manifest:
     told = recipe.told
     outputs = tuple(
@@ -162,8 +178,12 @@ def _manifest(recipe: Recipe, made: Exported) -> Manifest:
         licence=told.licence,
         inputs=made.inputs,
         outputs=outputs,
-        eligibility=told.eligibility.limits(made.likeness),
-        variants=tuple(_variant(made.files[name], made.figures[name]) for name in made.files),
+        eligibility=told.eligibility.limits(
+            made.likeness, made.familiarity.output if made.familiarity else None
+        ),
+        variants=tuple(
+            _variant(made.files[name], made.figures[name], made.familiarity) for name in made.files
+        ),
         golden=(),
         provenance=Provenance(
             factory=told.model.factory,
@@ -179,7 +199,7 @@ def _manifest(recipe: Recipe, made: Exported) -> Manifest:
     )
 
 
-def _variant(made: Made, figures: Figures) -> Variant:
+def _variant(made: Made, figures: Figures, known: Known | None) -> Variant:
     """The variant's entry: the engines that were measured, and those that prove it themselves."""
     engines = tuple(
         name
@@ -193,4 +213,5 @@ def _variant(made: Made, figures: Figures) -> Variant:
         identity_tolerance=figures.identity_tolerance,
         operating_points=figures.operating_points,
         fidelity=figures.fidelity,
+        max_distance=known.limits[made.name].max_distance if known else None,
     )

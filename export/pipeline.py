@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 
 from edge_dx.bundle import Bundle
-from edge_dx.gate import correlation, template_of
-from edge_dx.manifest import ImageInput, Likeness
+from edge_dx.manifest import ImageInput
+from export import known
 from export.datasets import Studies, check_no_leak, read_studies, rows_of
-from export.errors import DataError, DataMissing, ExportError, GateFailed, RecipeError
+from export.errors import DataMissing, ExportError, GateFailed, RecipeError
 from export.evidence import (
     Evidence,
     Stored,
@@ -24,10 +24,13 @@ from export.evidence import (
     read_evidence,
     write_evidence,
 )
+from export.familiarity import Known
+from export.gate_study.record import GateStudy
+from export.gate_study.study import study
 from export.making import Maker
 from export.network import load_network
 from export.onnx_from_torch import inputs_of, outputs_of
-from export.pack import Exported, pack, tool_versions
+from export.pack import Exported, draft_model, pack, tool_versions
 from export.parity import check_parity
 from export.recipe import Recipe
 from export.report.record import Report
@@ -37,6 +40,9 @@ from export.trial import Trial, tried
 from export.vocabulary import DataPart
 
 Say = Callable[[str], None]
+_STUDIED = 2
+"""Variants whose gate is tried on every picture: the module in float and the first of the others;
+what quantization does to the limit is told of all."""
 
 
 def say_on_stderr(line: str) -> None:
@@ -84,19 +90,7 @@ def export(recipe: Recipe, path: Path, options: Options | None = None) -> Bundle
     options = options or Options()
     run = _Run(_selected(recipe, options), options)
     files, evidence = run.measured() if run.validation is not None else run.stored_files()
-    made = Exported(
-        inputs=run.inputs,
-        outputs=run.outputs,
-        files=files,
-        figures=evidence.variants,
-        heat_maps=evidence.heat_maps,
-        likeness=evidence.likeness,
-        weights_sha256=run.weights_sha256,
-        training=run.training,
-        calibration=evidence.calibration,
-        validation=evidence.validation,
-        report=evidence.report,
-    )
+    made = run.exported(files, evidence)
     bundle = pack(run.recipe, made, path, options.private_key_pem)
     if options.keep_evidence:  # only now that the bundle was proved
         run.say(f"evidence written to {write_evidence(run.recipe, evidence)}")
@@ -134,6 +128,7 @@ class _Run:
         self.training = read_training(recipe, self.weights_sha256)
         self.inputs = inputs_of(self.told)
         self.outputs = outputs_of(recipe, self.network)
+        self.image = next((i for i in self.inputs if isinstance(i, ImageInput)), None)
         self.calibration, self.validation = self._sets()
         self.leak_check = "the calibration set is not here"
         if self.calibration is not None and self.validation is not None:
@@ -243,6 +238,8 @@ class _Run:
             self._write_report(report, trial)
         if failures and (not self.options.drop_failed or not files):
             raise failures[0]
+        template = known.likeness(self.told, self.inputs, self.calibration, studies, self.say)
+        familiarity = self._familiarity(trial, files, template)
         evidence = Evidence(
             name=f"{self.told.name} {self.told.version}",
             contract_sha256=contract_digest(self.recipe),
@@ -253,13 +250,69 @@ class _Run:
                 for name, choice in trial.choices.items()
                 if name in files
             },
-            likeness=self._likeness(studies),
+            likeness=template,
+            familiarity=familiarity,
             heat_maps=trial.heat_maps,
             variants={name: trial.measured[name].figures for name in files},
             tools=tool_versions(),
             report=report,
         )
+        gate = self._gate(files, evidence)
+        if gate:
+            report = msgspec.structs.replace(report, gate=gate)
+            evidence = msgspec.structs.replace(evidence, report=report)
+            if self.options.report is not None:
+                self._write_report(report, trial)
         return files, evidence
+
+    def exported(self, files: dict[str, Made], evidence: Evidence) -> Exported:
+        """What the bundle is made of."""
+        return Exported(
+            inputs=self.inputs,
+            outputs=self.outputs,
+            files=files,
+            figures=evidence.variants,
+            heat_maps=evidence.heat_maps,
+            likeness=evidence.likeness,
+            familiarity=evidence.familiarity,
+            weights_sha256=self.weights_sha256,
+            training=self.training,
+            calibration=evidence.calibration,
+            validation=evidence.validation,
+            report=evidence.report,
+        )
+
+    def _familiarity(
+        self, trial: Trial, files: dict[str, Made], template: known.Template | None
+    ) -> Known | None:
+        """The look after inference, from the calibration films, the other sets for its limits."""
+        part, image = self.told.eligibility.familiarity, self.image
+        if part is None:
+            return None
+        if self.calibration is None:
+            told = self.told.data.calibration
+            assert told is not None, "the recipe's own check asks for it"
+            raise self.missing(told, "calibration", "eligibility.familiarity is fitted to it")
+        strangers = {}
+        if image is not None and self.told.data.strangers:
+            limits = self.told.eligibility.limits(template)
+            strangers = known.shaping_strangers(self.told, image, limits, self.root)
+        return known.familiarity(
+            self.told, (self.inputs, self.outputs), files, self.maker.onnx, self.calibration,
+            {name: trial.measured[name].outputs for name in files}, strangers, self.say,
+        )  # fmt: skip
+
+    def _gate(self, files: dict[str, Made], evidence: Evidence) -> tuple[GateStudy, ...]:
+        """What the gate does on the sets that the recipe names for it."""
+        sets = self.told.data
+        if self.validation is None or not (sets.strangers or sets.elsewhere):
+            return ()
+        made = self.exported(files, evidence)
+        found = []
+        for name in list(files)[:_STUDIED]:
+            with draft_model(self.recipe, made, name) as model:
+                found.append(study(model, sets, self.root, self.validation.rows, self.say))
+        return tuple(found)
 
     def _report(self, trial: Trial) -> Report:
         return tried(
@@ -274,30 +327,6 @@ class _Run:
         pictures = trial.flip_pictures() if trial is not None else {}
         written = write_report(self.options.report, report, self.told, pictures)
         self.say(f"report written to {written}")
-
-    def _likeness(self, validation: Studies) -> tuple[float, ...] | None:
-        """The gate's template from the calibration films, tried on the validation films."""
-        part = self.told.eligibility.likeness
-        image = next((item for item in self.inputs if isinstance(item, ImageInput)), None)
-        if part is None or image is None:
-            return None
-        films = (self.calibration or validation).feeds[image.name]
-        try:
-            template = template_of(films, part.side)
-        except ValueError as error:
-            raise DataError(
-                f"eligibility.likeness: no template can be made ({error}); look at the calibration "
-                "set, or leave likeness out"
-            ) from error
-        likeness = Likeness(side=part.side, template=template, min_correlation=part.min_correlation)
-        found = sorted(correlation(f[None], likeness) for f in validation.feeds[image.name])
-        refused = sum(value < part.min_correlation for value in found)
-        self.say(
-            f"  likeness: validation films correlate from {found[0]:.2f} (median "
-            f"{found[len(found) // 2]:.2f}); {refused} of {len(found)} lie below "
-            f"{part.min_correlation:g}"
-        )
-        return likeness.template
 
 
 def check_no_study_twice(calibration: Studies, validation: Studies) -> None:

@@ -91,7 +91,8 @@ def labels_of(output: Judged) -> tuple[str, ...]:
 
 def _contradiction(told: RecipeFile) -> str | None:
     """What the recipe says against itself, or None."""
-    checks = (_input_problem, _output_problem, _point_problem, _data_problem, _golden_problem)
+    checks = (_input_problem, _output_problem, _point_problem, _data_problem, _gate_problem,
+              _golden_problem)  # fmt: skip
     return next((problem for check in checks if (problem := check(told))), None)
 
 
@@ -185,6 +186,21 @@ def _data_problem(told: RecipeFile) -> str | None:
     int8 = [name for name in told.variants if name.endswith("int8")]
     if int8 and told.data.calibration is None:
         return f"data.calibration: is needed for the variant {int8[0]!r}"
+    return None
+
+
+def _gate_problem(told: RecipeFile) -> str | None:
+    """Why the gate cannot be fitted or tried, or None."""
+    if told.eligibility.familiarity is not None:
+        if not any(isinstance(output, FeaturesPart) for output in told.outputs):
+            return "eligibility.familiarity: needs an output of the kind 'features'"
+        if told.data.calibration is None:
+            return "eligibility.familiarity: is fitted to the training films of data.calibration"
+    tried = (*told.data.strangers, *told.data.elsewhere)
+    if tried and (told.image is None or len(told.all_inputs) != 1):
+        return "data.strangers, data.elsewhere: the gate is tried on models of one image"
+    if len({part.name for part in tried}) != len(tried):
+        return "data.strangers, data.elsewhere: two have the same name"
     return None
 
 

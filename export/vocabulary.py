@@ -16,9 +16,11 @@ from edge_dx.manifest import (
     Budget,
     Count,
     Eligibility,
+    Familiarity,
     Name,
     Part,
     Positive,
+    Quality,
     Reconstruction,
     Text,
     Values,
@@ -111,22 +113,55 @@ class LikenessPart(Part, frozen=True, kw_only=True):
     min_correlation: Annotated[float, Meta(ge=-1.0, le=1.0)]
 
 
+class FamiliarityPart(Part, frozen=True, kw_only=True):
+    """The features of the training films are described from the calibration films.
+
+    The limit of each variant lies in the middle between two demands: it accepts `covers` of the
+    validation films, and with the looks before it refuses `refuses` of each class of strangers (of
+    the half of them that limits may see). Without strangers, or where the two contradict each
+    other, only the first counts; then the limit is a tenth above it, or the very same.
+
+    Attributes:
+        output: the features output; the only one where None.
+        components: axes with a variance of their own.
+    """
+
+    output: Name | None = None
+    components: Annotated[int, Meta(ge=1, le=256)] = 24
+    covers: Fraction = 0.99
+    refuses: Fraction = 0.995
+
+
 class EligibilityPart(Part, frozen=True, kw_only=True):
-    """The limits of `edge_dx.manifest.Eligibility`, with the likeness still to be made."""
+    """The limits of `edge_dx.manifest.Eligibility`; what the data give is still to be made."""
 
     modalities: tuple[str, ...] = ()
     body_parts: tuple[str, ...] = ()
     views: tuple[str, ...] = ()
+    sop_classes: tuple[str, ...] = ()
+    frames: Literal["single", "each"] = "single"
+    for_processing: bool = False
+    min_age_years: Annotated[float, Meta(ge=0.0)] = 0.0
     min_side_px: Count = 0
     max_aspect: Annotated[float, Meta(ge=1.0)] = 100.0
     min_contrast: Fraction = 0.0
     max_clipped: Fraction = 1.0
     max_colour: Fraction = 1.0
+    quality: Quality | None = None
     likeness: LikenessPart | None = None
+    familiarity: FamiliarityPart | None = None
 
-    def limits(self, template: tuple[float, ...] | None) -> Eligibility:
-        """The manifest's part, with the likeness template where the recipe wants one."""
+    def limits(
+        self, template: tuple[float, ...] | None, features: str | None = None
+    ) -> Eligibility:
+        """The manifest's part.
+
+        Args:
+            template: of the likeness, where the recipe wants one.
+            features: the output that a familiarity was fitted for; None leaves that look out.
+        """
         fields: dict[str, Any] = {name: getattr(self, name) for name in self.__struct_fields__}
+        fields["familiarity"] = Familiarity(output=features) if features else None
         if self.likeness is not None:
             assert template is not None, "the caller makes the template before the limits"
             fields["likeness"] = {
@@ -173,8 +208,34 @@ class DataPart(Part, frozen=True, kw_only=True):
     seed: int = 0
 
 
+class PicturesPart(Part, frozen=True, kw_only=True):
+    """Pictures that the gate is tried on; nobody asks what they show.
+
+    Attributes:
+        csv: a table of files, relative to the data root.
+        root: directory that the `file` column is relative to, itself relative to the data root.
+        patient: column with the patient, or whatever else makes pictures alike.
+        where: column → accepted values; all must hold.
+        drawn: `ecg` draws sheets of the WFDB records that the files are.
+        each: how many sheets of each record.
+    """
+
+    name: Text
+    csv: str
+    root: str = "."
+    file: str = "file"
+    patient: str | None = None
+    where: dict[str, tuple[str | int, ...]] = msgspec.field(default_factory=dict)
+    drawn: Literal["ecg"] | None = None
+    each: Positive = 1
+
+
 class Sets(Part, frozen=True, kw_only=True):
     """The sets: `calibration` gives activation ranges, `validation` thresholds and figures.
+
+    `strangers` are pictures of other kinds, which the gate has to refuse: half of them, by patient,
+    may shape its limits, and the figures are those of the other half. `elsewhere` are right
+    pictures of other sources; they shape nothing.
 
     `test` is kept for acceptance: its studies are never read here, and the export stops where one
     of its patients stands in another set.
@@ -183,6 +244,8 @@ class Sets(Part, frozen=True, kw_only=True):
     validation: DataPart
     calibration: DataPart | None = None
     test: DataPart | None = None
+    strangers: tuple[PicturesPart, ...] = ()
+    elsewhere: tuple[PicturesPart, ...] = ()
 
 
 Method = Literal["minmax", "percentile", "entropy"]
@@ -256,6 +319,10 @@ class PointPart(Part, frozen=True, kw_only=True):
 
     `sensitivity` and `specificity` take the threshold that reaches the figure on the validation
     set at the least cost in the other one; `youden` the one that maximises their sum.
+
+    Attributes:
+        indeterminate: share of the validation films, those nearest to the threshold, that a person
+            shall decide; 0.02 says that two of a hundred come back without a yes or no.
     """
 
     name: Name
@@ -264,6 +331,7 @@ class PointPart(Part, frozen=True, kw_only=True):
     sensitivity: Fraction | None = None
     specificity: Fraction | None = None
     youden: bool = False
+    indeterminate: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.0
 
 
 class GoldenPart(Part, frozen=True, kw_only=True):

@@ -43,7 +43,7 @@ from edge_dx.trust import TrustStore, sign
 from tests import tiny
 
 GOLDEN = Path(__file__).parent / "data" / "golden.edx"
-GOLDEN_SHA256 = "a0752bf0e31bc1344cb354dad05392d1131eeb8a0fc33ad1bc6c6dff15551c21"
+GOLDEN_SHA256 = "bd461fbd7c88b829cd0e75c5639f9a21766cbc2b307c8af4cd899f7d9756d01e"
 
 # A key from a public seed: it signs nothing but this file.
 _KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

@@ -14,9 +14,11 @@ from edge_dx.sources import Study
 from tests import tiny
 
 Array = np.ndarray[Any, Any]
+DX_STORAGE = "1.2.840.10008.5.1.4.1.1.1.1"
 LIMITS = Eligibility(
-    modalities=("CR", "DX"), body_parts=("CHEST",), views=("PA", "AP"), min_side_px=100,
-    max_aspect=2.0, min_contrast=0.02, max_clipped=0.5, max_colour=0.05,
+    modalities=("CR", "DX"), sop_classes=(DX_STORAGE,), body_parts=("CHEST",), views=("PA", "AP"),
+    min_age_years=15, min_side_px=100, max_aspect=2.0, min_contrast=0.02, max_clipped=0.5,
+    max_colour=0.05,
 )  # fmt: skip
 
 
@@ -40,6 +42,12 @@ def codes(found: tuple[Why, ...]) -> list[Reason]:
         ({"modality": "US"}, [Reason.MODALITY]),
         ({"body_part": "HAND"}, [Reason.BODY_PART]),
         ({"view": "LL"}, [Reason.VIEW]),
+        ({"sop_class": "1.2.840.10008.5.1.4.1.1.7"}, [Reason.SOP_CLASS]),
+        ({"sop_class": DX_STORAGE}, []),
+        ({"presentation": "FOR PROCESSING"}, [Reason.FOR_PROCESSING]),
+        ({"presentation": "FOR PRESENTATION"}, []),
+        ({"age_years": 14.9}, [Reason.AGE]),
+        ({"age_years": 15.0}, []),
         ({"frames": 2}, [Reason.FRAMES]),
         ({"shape": (99, 150)}, [Reason.RESOLUTION]),
         ({"shape": (100, 200)}, []),
@@ -57,6 +65,12 @@ def test_the_header(facts: dict[str, Any], wanted: list[Reason]) -> None:
 def test_no_limits_accept_any_header() -> None:
     strange = study(modality="XC", body_part="HAND", view="LL", shape=(1, 50))
     assert gate.check_header(strange, Eligibility()) == ()
+
+
+def test_raw_detector_values_are_taken_where_the_model_was_made_for_them() -> None:
+    raw = study(presentation="FOR PROCESSING")
+    assert codes(gate.check_header(raw, Eligibility())) == [Reason.FOR_PROCESSING]
+    assert gate.check_header(raw, Eligibility(for_processing=True)) == ()
 
 
 def test_the_sentence_says_what_was_found_and_what_is_known() -> None:

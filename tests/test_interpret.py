@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_dx import interpret
-from edge_dx.manifest import Manifest, OperatingPoint, Reconstruction, Scores, Variant
+from edge_dx.manifest import Manifest, OperatingPoint, Reconstruction, Scores, Unsure, Variant
 from edge_dx.result import Finding, Reason, Status
 from tests import tiny
 
@@ -55,6 +55,25 @@ def test_scores_without_activation_stay_as_they_are() -> None:
 )  # fmt: skip
 def test_inside_the_band_nothing_is_decided(score: float, status: str) -> None:
     assert interpret.status_of(score, point()).value == status
+
+
+def test_the_reason_says_which_of_the_two_bands_a_score_lies_in() -> None:
+    unsure = Unsure(
+        band=(0.3, 0.75), share=0.02, slope=1.2, intercept=-0.4, calibrated=(0.21, 0.66)
+    )
+    wide = msgspec.structs.replace(point(), unsure=unsure)
+    for score, told in ((0.5, "numerical error"), (0.35, "a person decides"), (0.3, None)):
+        for each, expected in ((wide, told), (point(), told if score == 0.5 else None)):
+            found = interpret.undecided(score, each)
+            assert (interpret.status_of(score, each) is Status.INDETERMINATE) == (found is not None)
+            assert (found is None) == (expected is None)
+            if found is not None:
+                assert found.code is Reason.NEAR_THRESHOLD
+                assert str(expected) in found.detail
+    reason = interpret.undecided(0.7, wide)
+    assert reason is not None
+    assert "2.0% of the validation films" in reason.detail
+    assert "between 21% and 66% of such films had the finding" in reason.detail
 
 
 def test_a_band_of_no_width_decides_everything() -> None:

@@ -145,7 +145,8 @@ def test_a_missing_or_mistyped_key_never_passes_for_another() -> None:
     steps = {"fit", "pad_value", "rotate_deg", "mirror", "dark", "limit", "top", "bottom", "left",
              "right", "sigma"}  # fmt: skip
     limits = {"modalities", "body_parts", "views", "min_side_px", "max_aspect", "min_contrast",
-              "max_clipped", "max_colour", "likeness"}  # fmt: skip
+              "max_clipped", "max_colour", "likeness", "sop_classes", "frames", "for_processing",
+              "min_age_years", "quality", "familiarity"}  # fmt: skip
     told = {"groups", "latency_p50_ms", "latency_p90_ms", "machine", "quantization", "reasons",
             "latency_p99_ms", "peak_memory_mb", "file_mb", "dtype", "view"}  # fmt: skip
     told |= {
@@ -162,7 +163,7 @@ def test_a_missing_or_mistyped_key_never_passes_for_another() -> None:
         "scale",
         "decision",
     }
-    told |= {"mean", "std", "choices", "offset", "total_mb"}
+    told |= {"mean", "std", "choices", "offset", "total_mb", "unsure", "max_distance"}
     # msgspec needs no tag where there is but one kind, as schema 1 has of steps in the graph.
     # Members that nothing refers to, and names of the user's own, may go too.
     own = {"card.md", "tb", "cam", "onnx", "scheme", "image", "unknown"}
@@ -228,6 +229,7 @@ def _point(manifest: Manifest) -> Manifest:
     return found
 
 
+UNSURE = {"share": 0.02, "slope": 1.0, "intercept": 0.0, "calibrated": [0.4, 0.6]}
 CONTRADICTIONS: dict[str, tuple[Callable[[Manifest], Any], str]] = {
     "two outputs": (lambda m: m["outputs"].append(m["outputs"][0]), "two outputs have the same"),
     "two variants": (lambda m: m["variants"].append(m["variants"][0]), "two variants have"),
@@ -292,6 +294,22 @@ CONTRADICTIONS: dict[str, tuple[Callable[[Manifest], Any], str]] = {
     "below its band": (lambda m: _point(m).update(band=[0.6, 0.7]), "lies outside its band"),
     "above its band": (lambda m: _point(m).update(band=[0.3, 0.4]), "lies outside its band"),
     "band upside down": (lambda m: _point(m).update(band=[0.6, 0.4]), "lies outside its band"),
+    "unsure elsewhere": (
+        lambda m: _point(m).update(unsure=UNSURE | {"band": [0.6, 0.7]}),
+        "lies outside the band in which it is unsure",
+    ),
+    "exposure": (
+        lambda m: m["eligibility"].update(quality={"exposure": [0.6, 0.5]}),
+        "exposure accept nothing",
+    ),
+    "a distance of nothing": (
+        lambda m: _variant(m).update(max_distance=1.5),
+        "a max_distance and nothing to ask it of",
+    ),
+    "familiar with scores": (
+        lambda m: m["eligibility"].update(familiarity={"output": "logits"}),
+        "'logits', which gives no features",
+    ),
     "golden status": (lambda m: m["golden"][0]["status"].clear(), "a status for each variant"),
     "golden of nothing": (
         lambda m: m["golden"][0]["status"].update(x="positive"),

@@ -1,35 +1,39 @@
-"""`edge-dx run BUNDLE FILE...`: one line per input, whatever happens to it."""
+"""`edge-dx run BUNDLE FILE...`: one line per picture or frame, whatever happens to it."""
 
 from __future__ import annotations
 
 import argparse
 import glob
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from edge_dx import sources
-from edge_dx.commands import opening
-from edge_dx.errors import EdgeDxError, MissingExtra, NotFound
-from edge_dx.manifest import ImageInput
+from edge_dx.commands import opening, watch
+from edge_dx.commands.lines import Progress, line_of, overlay, show
+from edge_dx.errors import EdgeDxError, Overrun
 from edge_dx.model import Model, load
-from edge_dx.result import Reason, Result, Status
-from edge_dx.sources import cases
+from edge_dx.result import Result
+from edge_dx.sources import Study
+from edge_dx.sources.frames import FrameSource
+from edge_dx.sources.moving import open_frames
+from edge_dx.sources.video import SUFFIXES as VIDEO_SUFFIXES
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"}
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", *VIDEO_SUFFIXES}
 
 
 def act(options: argparse.Namespace) -> int:
-    """Judges the files; see `edge-dx run --help`."""
+    """Judges the files, or what a camera sees; see `edge-dx run --help`."""
     files = list(expand(options.files))
-    if not files:
+    if not files and options.camera is None:
         print(f"edge-dx: no image files in {', '.join(options.files)}", file=sys.stderr)
         return 2
-    if options.batch < 1:
-        print("edge-dx: --batch is at least 1", file=sys.stderr)
+    for name, wrong in (("batch", options.batch < 1), ("every", options.every < 1)):
+        if wrong:
+            print(f"edge-dx: --{name} is at least 1", file=sys.stderr)
+            return 2
+    if not 0 < options.stale < float("inf"):
+        print("edge-dx: --stale is a number of seconds above 0", file=sys.stderr)
         return 2
     pictures = Path(options.overlay) if options.overlay else None
     if pictures:
@@ -38,21 +42,91 @@ def act(options: argparse.Namespace) -> int:
         except OSError as error:
             print(f"edge-dx: --overlay {pictures}: {error.strerror}", file=sys.stderr)
             return 2
-    analysed = True
     with load(options.bundle, options.variant, options.engine, options.threads,
-              allow_slow=options.allow_slow, **opening(options)) as model:  # fmt: skip
+              allow_slow=options.allow_slow, isolate=options.isolate,
+              **opening(options)) as model:  # fmt: skip
         if not options.json:
             print(f"{model!r}\n  {model.choice}", file=sys.stderr)
-        progress = _Progress(len(files))
-        for number, (file, result) in enumerate(judge(model, files, options.batch)):
-            analysed &= isinstance(result, Result) and result.status.analysed
-            progress.clear()
-            print(_printable(_line(file, result, model, as_json=options.json)), flush=True)
-            if pictures and isinstance(result, Result):
-                _overlay(pictures / f"{number + 1:04d}_{file.stem[:80]}.png", file, result, model)
-            progress.show(number + 1)
+        running = _Run(model, options, pictures)
+        try:
+            if options.camera is not None:
+                from edge_dx.sources.camera import Camera
+
+                running.watch(Camera(options.camera, size=options.size))
+            else:
+                running.judge(files)
+        except Overrun as error:
+            print(f"edge-dx: {error}", file=sys.stderr)
+            return 1
+    return 0 if running.analysed else 3
+
+
+class _Run:
+    """One call of the command.
+
+    Attributes:
+        analysed: whether everything was, so far.
+    """
+
+    def __init__(self, model: Model, options: argparse.Namespace, pictures: Path | None) -> None:
+        self.analysed = True
+        self._model = model
+        self._options = options
+        self._pictures = pictures
+        self._drawn = 0
+
+    def judge(self, files: Sequence[Path]) -> None:
+        """Files in their order: pictures in batches, moving ones frame by frame."""
+        progress = Progress(len(files))
+        stills: list[Path] = []
+        for done, file in enumerate(files):
+            moving = watch.moving(file, self._model)
+            if not moving:
+                stills.append(file)
+            if moving or len(stills) == self._options.batch:
+                self._judge_stills(stills, progress)
+                stills = []
+            if moving:
+                progress.clear()
+                self._clip(file)
+            progress.show(done + 1 - len(stills))
+        self._judge_stills(stills, progress)
         progress.clear()
-    return 0 if analysed else 3
+
+    def watch(self, source: FrameSource) -> None:
+        """The frames of one source."""
+        watched = watch.Watch(self._model, source, self._options)
+        for answer in watched.answers():
+            if self._pictures and answer.frame and answer.study:
+                stem = answer.study.path.stem if answer.study.path else "camera"
+                name = f"{stem[:80]}_f{answer.frame.number:06d}"
+                self._draw(name, answer.study, answer.result)
+        self.analysed &= watched.analysed
+
+    def _clip(self, file: Path) -> None:
+        try:
+            reader = self._model.reader
+            source = reader.frames(file) if reader else open_frames(file)
+        except EdgeDxError as error:
+            self.analysed = False
+            show(line_of(file, error, self._model, as_json=self._options.json))
+            return
+        self.watch(source)
+
+    def _judge_stills(self, files: Sequence[Path], progress: Progress) -> None:
+        for file, result in judge(self._model, files, self._options.batch):
+            self.analysed &= isinstance(result, Result) and result.status.analysed
+            progress.clear()
+            show(line_of(file, result, self._model, as_json=self._options.json))
+            if self._pictures and isinstance(result, Result):
+                self._draw(file.stem[:80], file, result)
+            else:
+                self._drawn += 1  # pictures carry the number of the line
+
+    def _draw(self, name: str, source: Path | Study, result: Result) -> None:
+        assert self._pictures is not None, "asked before"
+        self._drawn += 1
+        overlay(self._pictures / f"{self._drawn:04d}_{name}.png", source, result, self._model)
 
 
 def expand(arguments: Sequence[str]) -> Iterator[Path]:
@@ -69,13 +143,11 @@ def expand(arguments: Sequence[str]) -> Iterator[Path]:
 
 
 def looks_like_image(path: Path) -> bool:
-    """By its suffix, or by the DICOM mark where it has none."""
+    """By its suffix, or else by the DICOM mark: such files are often named by a UID (1.2.840.5)."""
     if not path.is_file():
         return False
     if path.suffix.lower() in _SUFFIXES:
         return True
-    if path.suffix:
-        return False
     try:
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
@@ -97,81 +169,3 @@ def judge(
                 continue
             for file in group:  # one of them is at fault; the others still get their answer
                 yield from judge(model, [file])
-
-
-def _line(file: Path, result: Result | EdgeDxError, model: Model, *, as_json: bool) -> str:
-    if isinstance(result, Result):
-        return result.to_json() if as_json else f"{file}: {_told(result)}"
-    code = Reason.MISSING_PACKAGE if isinstance(result, MissingExtra) else (
-        Reason.UNREADABLE if isinstance(result, NotFound) else Reason.INTERNAL)  # fmt: skip
-    if not as_json:
-        return f"{file}: failed: {code.value}: {result}"
-    fields: dict[str, Any] = {
-        "file": str(file), "status": Status.FAILED.value, "label": None, "score": None,
-        "threshold": None, "operating_point": None, "variant": model.variant.name,
-        "engine": model.engine, "reasons": [code.value], "details": [str(result)],
-        "probabilities": {}, "findings": [], "heat_map": None, "masks": [], "values": [],
-        "assumed": [],
-        "bundle": f"{model.bundle.manifest.name} {model.bundle.manifest.version}",
-        "bundle_digest": model.bundle.digest, "signature": model.bundle.signer or "unsigned",
-        "engine_digest": model.backend.built,
-        "input_digest": None,
-        "timing_ms": dict.fromkeys(("read", "prepare", "infer", "interpret", "total"), 0.0),
-    }  # fmt: skip
-    return json.dumps(fields)
-
-
-def _printable(line: str) -> str:
-    """The line with what a terminal cannot show, for example a file name that is not UTF-8, spelt
-    as an escape: one file must not end the batch, nor write a second line.
-    """
-    encoding = sys.stdout.encoding or "utf-8"
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
-    return shown.encode(encoding, "backslashreplace").decode(encoding)
-
-
-def _told(result: Result) -> str:
-    words = [result.status.value]
-    if result.score is not None and result.threshold is not None:
-        words.append(f"{result.label} {result.score:.3f} (threshold {result.threshold:.3f})")
-    elif result.score is not None:
-        words.append(f"{result.label} {result.score:.3f}")
-    words += [f"{value.name} {value.value:.4g} {value.unit}".rstrip() for value in result.values]
-    words += [f"{mask.label} on {mask.share:.1%} of the image" for mask in result.masks]
-    words += [f"{why.code.value}: {why.detail}" for why in result.reasons]
-    if result.signer is None:
-        words.append("UNSIGNED bundle")
-    return "; ".join(words)
-
-
-def _overlay(path: Path, file: Path, result: Result, model: Model) -> None:
-    from edge_dx import overlay
-
-    inputs = model.bundle.manifest.inputs
-    spec = next((item for item in inputs if isinstance(item, ImageInput)), None)
-    if spec is None:
-        print(f"edge-dx: no overlay: {file}: the model takes no image", file=sys.stderr)
-        return
-    try:
-        film = file if len(inputs) == 1 else cases.read(file, inputs).get(spec.name, file)
-        overlay.save(path, sources.read(film), result, model.preparation, spec)
-    except (EdgeDxError, OSError) as error:  # nothing to draw on, or no room to write it
-        print(f"edge-dx: no overlay: {error}", file=sys.stderr)
-
-
-class _Progress:
-    """A bar on standard error, only where a person watches it."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.on = sys.stderr.isatty() and total > 1
-
-    def show(self, done: int) -> None:
-        if self.on and done < self.total:
-            filled = 30 * done // self.total
-            bar = "#" * filled + "." * (30 - filled)
-            print(f"\r[{bar}] {done}/{self.total}", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        if self.on:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

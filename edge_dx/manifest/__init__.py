@@ -18,7 +18,7 @@ import msgspec
 from edge_dx.errors import ManifestError, SchemaTooNew
 from edge_dx.manifest.checks import contradiction, require_operating_points
 from edge_dx.manifest.contract import Budget, DataSet, GoldenCase, Manifest, Member, Provenance
-from edge_dx.manifest.eligibility import Eligibility, Likeness
+from edge_dx.manifest.eligibility import Eligibility, Familiarity, Likeness, Quality
 from edge_dx.manifest.tensors import (
     AnyInput,
     AnyOutput,
@@ -40,6 +40,7 @@ from edge_dx.manifest.variants import (
     Group,
     InstructionSet,
     OperatingPoint,
+    Unsure,
     Variant,
     Wire,
 )
@@ -47,11 +48,11 @@ from edge_dx.manifest.words import Count, Estimate, Name, Part, Positive, Probab
 
 __all__ = [
     "SCHEMA_VERSION", "AnyInput", "AnyOutput", "ArrayInput", "Budget", "Count", "DataSet",
-    "Eligibility", "EngineFigures", "Estimate", "Features", "Fidelity", "GoldenCase", "Group",
-    "HeatMap", "ImageInput", "InstructionSet", "Likeness", "Manifest", "Mask", "Member", "Name",
-    "OperatingPoint", "Part", "Positive", "Probability", "Provenance", "Reconstruction", "Scores",
-    "Sha256", "Text", "ValueField", "Values", "Variant", "VectorField", "VectorInput", "Wire",
-    "encode", "json_schema", "parse",
+    "Eligibility", "EngineFigures", "Estimate", "Familiarity", "Features", "Fidelity", "GoldenCase",
+    "Group", "HeatMap", "ImageInput", "InstructionSet", "Likeness", "Manifest", "Mask", "Member",
+    "Name", "OperatingPoint", "Part", "Positive", "Probability", "Provenance", "Quality",
+    "Reconstruction", "Scores", "Sha256", "Text", "Unsure", "ValueField", "Values", "Variant",
+    "VectorField", "VectorInput", "Wire", "encode", "json_schema", "parse",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1

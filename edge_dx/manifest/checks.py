@@ -9,6 +9,7 @@ from edge_dx.manifest.contract import Manifest
 from edge_dx.manifest.tensors import (
     AnyOutput,
     ArrayInput,
+    Features,
     HeatMap,
     ImageInput,
     Mask,
@@ -61,6 +62,8 @@ def contradiction(manifest: Manifest) -> str | None:
     likeness = manifest.eligibility.likeness
     if likeness and len(likeness.template) != likeness.side**2:
         return f"the likeness template has {len(likeness.template)} values, not side × side"
+    if problem := _gate_problem(manifest):
+        return problem
     for variant in manifest.variants:
         if variant.file not in manifest.members:
             return (
@@ -85,6 +88,25 @@ def contradiction(manifest: Manifest) -> str | None:
             return f"golden case {case.name!r} must give a status for each variant"
     if manifest.golden and "golden.npz" not in manifest.members:
         return "golden cases are listed but golden.npz is not among the members"
+    return None
+
+
+def _gate_problem(manifest: Manifest) -> str | None:
+    """Why the gate's limits cannot be asked, or None."""
+    limits = manifest.eligibility
+    if limits.quality and limits.quality.exposure[0] > limits.quality.exposure[1]:
+        return "the limits of exposure accept nothing"
+    told = limits.familiarity
+    if told is not None:
+        output = next((o for o in manifest.outputs if o.name == told.output), None)
+        if not isinstance(output, Features):
+            return f"familiarity reads {told.output!r}, which gives no features"
+        if told.file not in manifest.members:
+            return f"familiarity names the member {told.file!r}, which is not listed"
+    for variant in manifest.variants:
+        if (variant.max_distance is None) != (told is None):
+            how = "lacks a max_distance" if told else "has a max_distance and nothing to ask it of"
+            return f"variant {variant.name!r} {how}"
     return None
 
 
@@ -116,6 +138,11 @@ def _point_problem(point: OperatingPoint, output: AnyOutput | None) -> str | Non
         return "lies outside its band"
     if not all(math.isfinite(value) for value in (point.threshold, *point.band)):
         return "has a threshold that is no number"
+    unsure = point.unsure
+    if unsure is not None and not unsure.band[0] <= point.threshold <= unsure.band[1]:
+        return "lies outside the band in which it is unsure"
+    if unsure is not None and not isinstance(output, Scores):
+        return "is unsure of what is no probability"
     bounds = (0.0, *point.band, 1.0)
     if isinstance(output, (Scores, Mask)) and list(bounds) != sorted(bounds):
         return "has a threshold that is no probability"

@@ -6,7 +6,30 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from edge_dx.manifest.words import Count, Estimate, Name, Part, Text
+from edge_dx.manifest.words import Count, Estimate, Name, Part, Probability, Text
+
+
+class Unsure(Part, frozen=True, kw_only=True):
+    """A band around the threshold in which the maker wants a person to decide.
+
+    It is stated as people plan: so many of a hundred films come back without a yes or no. The band
+    is as wide on either side in log-odds, and the calibration (Platt 1999), fitted to the
+    validation set, says what a score at its ends is worth: of so many films with that score so
+    many had the finding, where it is as frequent as in that set.
+
+    Attributes:
+        band: (low, high) probability of the model inside which the answer is `indeterminate`.
+        share: of the validation films that lie inside.
+        slope: calibrated log-odds = slope · log-odds of the model + intercept.
+        intercept: likewise.
+        calibrated: (low, high) calibrated probability at the two ends.
+    """
+
+    band: tuple[Probability, Probability]
+    share: Probability
+    slope: float
+    intercept: float
+    calibrated: tuple[Probability, Probability]
 
 
 class OperatingPoint(Part, frozen=True, kw_only=True):
@@ -24,6 +47,7 @@ class OperatingPoint(Part, frozen=True, kw_only=True):
         sensitivity: measured on the validation set at this threshold with this file; None
             where the maker gave the threshold and nothing was measured here.
         specificity: likewise.
+        unsure: a wider band, wanted by the maker; None where there is the numerical one alone.
     """
 
     name: Name
@@ -34,6 +58,7 @@ class OperatingPoint(Part, frozen=True, kw_only=True):
     criterion: Text
     sensitivity: Estimate | None
     specificity: Estimate | None
+    unsure: Unsure | None = None
 
 
 class Group(Part, frozen=True, kw_only=True):
@@ -147,6 +172,8 @@ class Variant(Part, frozen=True, kw_only=True):
             device that finds more refuses the file.
         identity_tolerance: heat map → tolerance of this file, in place of the heat map's own.
         quantization: how it was made, in words for the reader.
+        max_distance: from the training films, of the features of this file; beyond it a study is
+            not analysed. Present exactly where the eligibility has a familiarity.
     """
 
     name: Name
@@ -163,3 +190,4 @@ class Variant(Part, frozen=True, kw_only=True):
     undelegated: Count = 0
     identity_tolerance: dict[Name, Annotated[float, Meta(gt=0.0)]] = {}
     quantization: dict[str, Text] = {}
+    max_distance: Annotated[float, Meta(gt=0.0)] | None = None

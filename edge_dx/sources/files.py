@@ -11,12 +11,13 @@ import hashlib
 import struct
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from edge_dx.errors import UnreadableInput, UnsupportedInput
 from edge_dx.image import Pixels
-from edge_dx.sources.limits import MAX_PIXELS
+from edge_dx.sources.limits import MAX_FRAME_BYTES, MAX_PIXELS, MAX_SCANS
 from edge_dx.sources.study import Study
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -24,10 +25,30 @@ _JPEG = b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*")
 # Start-of-frame markers that carry the size; C4, C8 and CC are tables, not frames.
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_SCAN = b"\xff\xda"
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 4, 6: 4}
+"""Colour type → channels once it is decoded."""
+# Width, height, bits, compression, photometric interpretation, orientation, samples per pixel, and
+# where strips or tiles lie.
+_TIFF_TAGS = {256, 257, 258, 259, 262, 273, 274, 277, 279, 324, 325}
+_TIFF_CODINGS = {1: "none", 5: "LZW", 7: "JPEG", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
+"""Without those of fax machines, which have no grey and are filled up where they are cut short."""
 
 
-# Width, height, photometric interpretation, orientation, and where strips or tiles lie.
-_TIFF_TAGS = {256, 257, 262, 273, 274, 279, 324, 325}
+class _Announced(NamedTuple):
+    """What a file says about its picture.
+
+    Attributes:
+        height: as decoded.
+        width: as decoded.
+        pixel_bytes: of one pixel, once it is decoded.
+        white_is_zero: whether zero stands for white.
+    """
+
+    height: int
+    width: int
+    pixel_bytes: int
+    white_is_zero: bool = False
 
 
 def from_bytes(raw: bytes, path: Path) -> Study:
@@ -37,23 +58,29 @@ def from_bytes(raw: bytes, path: Path) -> Study:
         UnsupportedInput: not one of the three formats, or a feature that is not read.
         UnreadableInput: truncated or damaged.
     """
-    white_is_zero = False
     try:
         if raw.startswith(_PNG):
-            height, width = _png_size(raw)
+            announced = _png(raw)
         elif raw.startswith(_JPEG):
-            height, width = _jpeg_size(raw)
+            announced = _jpeg(raw)
         elif raw[:4] in _TIFF:
-            height, width, white_is_zero = _tiff_size(raw)
+            announced = _tiff(raw)
         elif not raw:
             raise UnreadableInput("the file is empty", "unreadable")
         else:
             raise UnsupportedInput("not a PNG, JPEG, TIFF or DICOM file", "format")
+        height, width = announced.height, announced.width
         if height < 1 or width < 1:
             raise UnreadableInput("says it has no pixels", "unreadable")
         if height * width > MAX_PIXELS:
             raise UnsupportedInput(
                 f"{width} × {height} pixels are more than the {MAX_PIXELS} that are read",
+                "too_large",
+            )
+        if height * width * announced.pixel_bytes > MAX_FRAME_BYTES:
+            raise UnsupportedInput(
+                f"{width} × {height} pixels of {announced.pixel_bytes} bytes are more than the "
+                f"{MAX_FRAME_BYTES} bytes that are read",
                 "too_large",
             )
     except (struct.error, IndexError) as error:
@@ -66,7 +93,7 @@ def from_bytes(raw: bytes, path: Path) -> Study:
         path=path,
         digest=hashlib.sha256(raw).hexdigest(),
         shape=(height, width),
-        decode=lambda _: _decode(raw, path, (height, width), white_is_zero),
+        decode=lambda _: _decode(raw, path, (height, width), announced.white_is_zero),
         assumed=("picture file: bright is dense", "modality not stated"),
     )
 
@@ -99,9 +126,9 @@ def _decode(raw: bytes, path: Path, shape: tuple[int, int], white_is_zero: bool)
     return result
 
 
-def _png_size(raw: bytes) -> tuple[int, int]:
+def _png(raw: bytes) -> _Announced:
     """Walks all chunks, so that neither a cut nor a flipped byte goes unnoticed."""
-    at, size = len(_PNG), (0, 0)
+    at, found = len(_PNG), _Announced(0, 0, 0)
     if raw[at + 4 : at + 8] != b"IHDR":  # the decoder trusts the first, so no later one may stand
         raise UnreadableInput("the PNG does not begin with its header", "unreadable")
     while True:
@@ -115,16 +142,18 @@ def _png_size(raw: bytes) -> tuple[int, int]:
         if kind == b"IHDR" and at != len(_PNG):
             raise UnreadableInput("the PNG has two headers", "unreadable")
         if kind == b"IHDR":
-            width, height = struct.unpack(">II", raw[at + 8 : at + 16])
-            size = height, width
+            width, height, depth, colour = struct.unpack(">IIBB", raw[at + 8 : at + 18])
+            pixel_bytes = _PNG_CHANNELS.get(colour, 4) * (2 if depth == 16 else 1)
+            found = _Announced(height, width, pixel_bytes)
         if kind == b"IEND":
-            return size
+            return found
         at = end
 
 
-def _jpeg_size(raw: bytes) -> tuple[int, int]:
+def _jpeg(raw: bytes) -> _Announced:
     if b"\xff\xd9" not in raw[-1024:]:  # some writers pad behind the end marker
         raise UnreadableInput("the JPEG has no end", "unreadable")
+    _check_scans(raw, 1)
     at = 2
     while True:
         if raw[at] != 0xFF:
@@ -135,15 +164,20 @@ def _jpeg_size(raw: bytes) -> tuple[int, int]:
             continue
         (length,) = struct.unpack(">H", raw[at + 2 : at + 4])
         if marker in _JPEG_FRAMES:
-            height, width = struct.unpack(">HH", raw[at + 5 : at + 9])
-            return height, width
+            height, width, channels = struct.unpack(">HHB", raw[at + 5 : at + 10])
+            return _Announced(height, width, channels)
         if marker in (0xDA, 0xD9) or length < 2:
             raise UnreadableInput("the JPEG has no frame header", "unreadable")
         at += 2 + length
 
 
-def _tiff_size(raw: bytes) -> tuple[int, int, bool]:
-    """Height and width as decoded, and whether zero stands for white."""
+def _check_scans(raw: bytes, pictures: int) -> None:
+    # Within coded data these two bytes do not stand next to each other.
+    if raw.count(_SCAN) > MAX_SCANS * pictures:
+        raise UnsupportedInput(f"the JPEG has more than {MAX_SCANS} scans", "too_large")
+
+
+def _tiff(raw: bytes) -> _Announced:
     order = "<" if raw[:2] == b"II" else ">"
     (at,) = struct.unpack(f"{order}I", raw[4:8])
     (count,) = struct.unpack(f"{order}H", raw[at : at + 2])
@@ -172,7 +206,15 @@ def _tiff_size(raw: bytes) -> tuple[int, int, bool]:
     )  # strips, else tiles
     if any(start + size > len(raw) for start, size in places):
         raise UnreadableInput("the TIFF is cut short", "unreadable")
+    coding = tags.get(259, [1])[0]
+    if coding not in _TIFF_CODINGS:
+        raise UnsupportedInput(
+            f"the TIFF is compressed in a way that is not read ({coding})", "format"
+        )
+    if _TIFF_CODINGS[coding] == "JPEG":  # as many pictures as strips or tiles
+        _check_scans(raw, len(tags.get(273, tags.get(324, []))))
+    bits, samples = max(tags.get(258, [1])), tags.get(277, [1])[0]
     height, width = tags[257][0], tags[256][0]
     if tags.get(274, [1])[0] >= 5:  # lies on its side; OpenCV turns it as the tag says
         height, width = width, height
-    return height, width, tags.get(262, [1])[0] == 0
+    return _Announced(height, width, samples * -(-bits // 8), tags.get(262, [1])[0] == 0)

@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from edge_dx.errors import InputError, UnsupportedInput
 from edge_dx.sources import read
 from edge_dx.sources.dicom import quantities
+from edge_dx.sources.limits import MAX_VOLUME_BYTES
 from edge_dx.sources.study import Study
 
 _TOLERANCE = 0.02
 """Spacings and directions that differ by less are the same: headers carry few digits."""
+_ONE_PLACE_MM = 1e-3
+"""Slices that are no further apart lie in one place."""
 
 
 @dataclass(frozen=True)
@@ -41,29 +44,39 @@ class Series:
 
     Attributes:
         slices: the studies.
-        spacing_mm: (slices, rows, columns): median distance of neighbours, and of pixels.
+        spacing_mm: (slices, rows, columns): median distance of neighbours that are not in one
+            place, 0 where there are none; and of pixels.
         gaps: where the distance is another one.
-        tilt_deg: angle between the line through the slices and their normal (gantry tilt).
+        aside: indexes of slices that lie beside the line from the first to the last.
+        tilt_deg: angle between that line and the slices' normal (gantry tilt).
         left_out: files that are no slice of a series, with the reason.
     """
 
     slices: tuple[Study, ...]
     spacing_mm: tuple[float, float, float]
     gaps: tuple[Gap, ...]
+    aside: tuple[int, ...]
     tilt_deg: float
     left_out: tuple[tuple[Path, str], ...] = ()
 
     @property
     def regular(self) -> bool:
-        """Whether the slices make a stack of boxes: no gap, no tilt."""
-        return not self.gaps and self.tilt_deg < 0.5
+        """Whether the slices make a stack of boxes: no gap, none aside, no tilt."""
+        return not self.gaps and not self.aside and self.tilt_deg < 0.5
 
     def volume(self) -> tuple[NDArray[np.float32], str | None]:
         """All slices `(N, H, W)` after the modality transform, and the unit: `HU` for CT.
 
         Raises:
-            InputError: a slice cannot be decoded, or is in another unit than the first.
+            InputError: a slice cannot be decoded, or is in another unit than the first; or the
+                volume would be too large.
         """
+        rows, columns = self.slices[0].shape
+        if 4 * len(self.slices) * rows * columns > MAX_VOLUME_BYTES:
+            raise UnsupportedInput(
+                f"{len(self.slices)} slices of {columns} × {rows} pixels make too large a volume",
+                "too_large",
+            )
         first, unit = quantities(self.slices[0])
         found = np.empty((len(self.slices), *first.shape), np.float32)
         found[0] = first
@@ -147,16 +160,22 @@ def _sorted(studies: Sequence[Study], left_out: tuple[tuple[Path, str], ...]) ->
     along = positions @ normal
     order = np.argsort(along, kind="stable")
     steps = np.diff(along[order])
-    spacing = float(np.median(steps)) if len(steps) else 0.0
-    uneven = np.abs(steps - spacing) > max(_TOLERANCE * spacing, 1e-3)
+    apart = steps[steps > _ONE_PLACE_MM]
+    spacing = float(np.median(apart)) if len(apart) else 0.0
+    uneven = np.abs(steps - spacing) > max(_TOLERANCE * spacing, _ONE_PLACE_MM)
     rows, columns = studies[0].mm_per_px or (0.0, 0.0)
     line = positions[order[-1]] - positions[order[0]]
     length = float(np.linalg.norm(line))
     cosine = abs(float(line @ normal)) / length if length > 0 else 1.0
+    # Of each slice, what its position is away from the line; half a pixel goes unseen.
+    ways = positions[order] - positions[order[0]]
+    direction = line / length if length > 0 else normal
+    away = np.linalg.norm(ways - np.outer(ways @ direction, direction), axis=1)
     return Series(
         slices=tuple(studies[index] for index in order),
         spacing_mm=(spacing, rows, columns),
         gaps=tuple(Gap(int(i), float(steps[i])) for i in np.flatnonzero(uneven)),
+        aside=tuple(int(i) for i in np.flatnonzero(away > 0.5 * min(rows, columns))),
         tilt_deg=float(np.degrees(np.arccos(min(1.0, cosine)))),
         left_out=left_out,
     )

@@ -65,7 +65,8 @@ class Study:
 
     Attributes:
         path: the file it came from, or None.
-        digest: SHA-256 of the file's bytes, or of type, shape and content of an array.
+        digest: SHA-256 of the file's bytes; of an array, of its type, shape and content; of a data
+            set in memory, of its pixel data and what is looked at of its header.
         shape: (height, width) in pixels.
         decode: gives a frame by its number, from 0: `(H, W)` or `(H, W, 3)` RGB, uint8, uint16 or
             float32, with air dark and bone bright.

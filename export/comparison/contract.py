@@ -29,7 +29,7 @@ def contract_changes(a: Manifest, b: Manifest) -> list[str]:
     told += [f"variant {name} is gone" for name in before if name not in after]
     told += [f"variant {name} is new" for name in after if name not in before]
     for name in (name for name in before if name in after):
-        for key in ("engines", "runs_on", "batch", "tolerance", "quantization"):
+        for key in ("engines", "runs_on", "batch", "tolerance", "quantization", "max_distance"):
             first, second = getattr(before[name], key), getattr(after[name], key)
             if first != second:
                 told.append(f"{name}: {key} {_spelt(first)} → {_spelt(second)}")

@@ -124,6 +124,11 @@ def _check_sizes(plan: Plan, files: Mapping[str, ModelFile]) -> None:
 def _draft(plan: Plan, files: Mapping[str, ModelFile]) -> Manifest:
     """The manifest as far as the description tells it."""
     told = plan.told
+    if told.eligibility.familiarity is not None:
+        raise PackError(
+            f"{plan.path}: eligibility.familiarity is fitted to training films, which only an "
+            "export from a recipe does; leave it out"
+        )
     weights = hashlib.sha256()
     for part in told.models:
         weights.update(files[part.variant].payload)

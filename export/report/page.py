@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_dx.report.pieces import escaped, table
 from edge_dx.report.style import CSS
-from export.report import tables
+from export.report import gate, tables
 from export.report.curves import Curve, roc
 from export.report.record import Report, VariantRecord, encode
 from export.report.tables import code, estimate, number, signed
@@ -46,6 +46,7 @@ def html_from_record(report: Report, told: RecipeFile, pictures: Pictures) -> st
         _overview(report),
         _gates(report),
         _curves(report),
+        gate.section(report),
         tables.points(report),
         tables.candidates(report),
         tables.layers(report, told),

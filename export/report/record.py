@@ -13,6 +13,7 @@ import msgspec
 
 from edge_dx.manifest import Count, DataSet, Estimate, Name, Part, Sha256, Text
 from export.clinical import Comparison
+from export.gate_study.record import GateStudy
 from export.measure import Figures
 from export.scheme import Scheme
 
@@ -124,6 +125,7 @@ class Report(Part, frozen=True, kw_only=True):
         reference_scores: the module's own, as in `VariantRecord.scores`.
         reference_thresholds: operating point → the threshold fitted to the module's own scores.
         seeds: what was drawn by chance, and from which seed.
+        gate: of some variants, what their gate refuses.
     """
 
     format: Literal[1] = 1
@@ -144,6 +146,7 @@ class Report(Part, frozen=True, kw_only=True):
     reference_thresholds: dict[str, float]
     reference_auc: Estimate | None
     variants: tuple[VariantRecord, ...]
+    gate: tuple[GateStudy, ...] = ()
 
 
 def json_schema() -> dict[str, Any]:

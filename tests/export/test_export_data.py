@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from edge_dx.metrics import sensitivity, specificity
 from export.datasets import check_no_leak, read_studies, rows_of
 from export.errors import DataError, ParityFailed, PatientLeak, RecipeError
-from export.golden import _check_kernels, _model, draw, npz
+from export.golden import _check_kernels, draw, golden_model, npz
 from export.network import load_network
 from export.onnx_from_torch import inputs_of
 from export.operating_points import band, fit_threshold
@@ -161,7 +161,7 @@ def test_a_workstation_that_saturates_makes_no_golden_outputs(graphs: Graphs) ->
     manifest = msgspec.structs.replace(
         draft_manifest(graphs.inputs, graphs.outputs), variants=(variant,)
     )
-    model = _model(manifest, graphs.int8)
+    model = golden_model(manifest, graphs.int8, {})
     picture = graphs.feeds["image"][0, 0]
     honest = as_written(graphs.int8, graphs.inputs, tuple(tolerance), model.feeds_of(picture))
     _check_kernels(model, graphs.int8, picture, honest)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ if importlib.util.find_spec("gdcm") is None:
 from pydicom.data import get_testdata_file
 
 from edge_dx import sources
-from edge_dx.errors import UnreadableInput
+from edge_dx.errors import InputError, UnreadableInput, UnsupportedInput
 from edge_dx.sources.dicom import apart
 
 WHOLE = Path(str(get_testdata_file("SC_rgb_jpeg_gdcm.dcm", download=False)))
@@ -35,26 +37,112 @@ def test_its_death_is_the_reason_for_one_study_alone() -> None:
     assert sources.read(WHOLE).pixels.size  # one that died between two studies is not missed
 
 
-@pytest.mark.parametrize("end", ["abort", "silence", "nonsense"])
-def test_it_may_break_down_within_a_frame(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child that does what gdcm does on some streams."""
-    acts = {
-        "abort": "import os; os.abort()",
-        "silence": "import time; time.sleep(60)",
-        "nonsense": "import sys; sys.stdout.write('x' * 99); sys.stdout.flush(); input()",
-    }
-    real = apart.subprocess.Popen
+READY = "import os, sys, time; os.write(1, bytes(16)); "
+
+
+def child_that(monkeypatch: pytest.MonkeyPatch, act: str) -> None:
+    """A child that does what gdcm does on some streams, in place of the real one."""
+    real = subprocess.Popen
 
     def popen(command: list[str], **how: object) -> object:
-        return real([command[0], "-c", acts[end]], **how)  # type: ignore[call-overload]
+        return real([command[0], "-c", act], **how)  # type: ignore[call-overload]
 
     monkeypatch.setattr(apart, "_CHILD", apart._Child())
-    monkeypatch.setattr(apart, "DEADLINE_S", 1.0)
-    monkeypatch.setattr(apart.subprocess, "Popen", popen)
-    with pytest.raises(UnreadableInput, match=r"SC_rgb_jpeg_gdcm\.dcm: its decoder \(gdcm\)"):
+    monkeypatch.setattr(apart, "DEADLINE_S", 2.0)
+    monkeypatch.setattr(subprocess, "Popen", popen)
+
+
+@pytest.mark.parametrize(
+    ("act", "told", "reason"),
+    [
+        ("os.read(0, 1); os.abort()", "broke down", "unreadable"),
+        ("time.sleep(60)", "did not finish in 2 s", "timeout"),
+        ("sys.stdout.write('x' * 99); sys.stdout.flush(); input()", "broke down", "unreadable"),
+        ("os.write(1, b'\\1' + bytes(15) + b'{'); input()", "broke down", "unreadable"),
+    ],
+)
+def test_it_may_break_down_within_a_frame(
+    act: str, told: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        child_that(patch, READY + act)
+        with pytest.raises(InputError, match=rf"SC_rgb_jpeg_gdcm\.dcm: .*{told}") as caught:
+            _ = sources.read(WHOLE).pixels
+        assert caught.value.reason == reason
+        patch.undo()
+        assert sources.read(WHOLE).pixels.size
+
+
+def test_one_that_does_not_start_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    child_that(monkeypatch, "raise SystemExit(1)")
+    with pytest.raises(UnsupportedInput, match="does not start") as caught:
         _ = sources.read(WHOLE).pixels
-    monkeypatch.setattr(apart.subprocess, "Popen", real)
-    monkeypatch.setattr(apart, "DEADLINE_S", 60.0)
+    assert caught.value.reason == "transfer_syntax"
+    monkeypatch.setattr(sys, "executable", "")
+    with pytest.raises(UnsupportedInput, match="cannot be started"):
+        _ = sources.read(WHOLE).pixels
+
+
+def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _ = sources.read(WHOLE).pixels
+    before = apart._CHILD._process
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(apart, "_answered", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _ = sources.read(WHOLE).pixels
+    assert apart._CHILD._process is None
+    assert before is not None
+    assert before.poll() is not None
+    assert np.array_equal(sources.read(WHOLE).pixels, sources.read(SAME).pixels)
+
+
+FORKING = """
+import os, sys
+from edge_dx import sources
+from edge_dx.sources.dicom import apart
+_ = sources.read(sys.argv[1]).pixels
+ours = apart._CHILD._process
+pid = os.fork()
+if pid == 0:
+    fine = apart._CHILD._process is None and sources.read(sys.argv[1]).pixels.size > 0
+    theirs = apart._CHILD._process
+    fine = fine and theirs is not None and theirs.pid != ours.pid
+    apart._CHILD.close()
+    os._exit(0 if fine else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert apart._CHILD._process is ours and ours.poll() is None
+"""
+
+
+def test_a_forked_process_gets_a_child_of_its_own() -> None:
+    # In a process of its own: what other tests have loaded may not be forked.
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKING, str(WHOLE)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_lies_in_the_working_directory_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pydicom.py").write_text("open('ran', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(apart, "_CHILD", apart._Child())
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    assert sources.read(WHOLE).pixels.size
+    assert not (tmp_path / "ran").exists()
+    apart._CHILD.close()
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
     assert sources.read(WHOLE).pixels.size
     apart._CHILD.close()
 

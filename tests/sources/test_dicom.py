@@ -17,7 +17,7 @@ from edge_dx import gate, sources
 from edge_dx.errors import InputError, MissingExtra, UnreadableInput, UnsupportedInput
 from edge_dx.manifest import Eligibility
 from edge_dx.result import Reason
-from edge_dx.sources.dicom import frames
+from edge_dx.sources.dicom import frames, quantities
 from tests import tiny
 
 pydicom = pytest.importorskip("pydicom", reason="the extra `dicom` is not installed")
@@ -129,6 +129,100 @@ def test_a_window_is_in_the_rescaled_unit() -> None:
     one = sources.read(dicom(film, WindowCenter=40, WindowWidth=400, **facts)).pixels
     other = sources.read(dicom(film, WindowCenter=1040, WindowWidth=400)).pixels
     assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_a_film_without_a_window_says_so() -> None:
+    film = FILM.astype(np.uint16)
+    assert any("no window" in told for told in sources.read(dicom(film, BitsStored=12)).assumed)
+    shown = sources.read(dicom(film, BitsStored=12, WindowCenter=100, WindowWidth=200))
+    assert shown.assumed == ()
+    absurd = sources.read(dicom(film, BitsStored=12, WindowCenter=100, WindowWidth=-200))
+    assert absurd.assumed == ("window width -200 is none; the whole range is shown",)
+
+
+@pytest.mark.parametrize("kind", ["US", "SS"])
+@pytest.mark.parametrize("signed", [True, False])
+def test_padding_is_the_same_number_in_either_representation(
+    kind: str, signed: bool, tmp_path: Path
+) -> None:
+    film = np.full((40, 48), 100, np.uint16)
+    film[:5] = 63536  # -2000
+    found = dicom(film.view(np.int16) if signed else film, WindowCenter=50, WindowWidth=100,
+                  PresentationLUTShape="INVERSE")  # fmt: skip
+    found.add_new("PixelPaddingValue", kind, 63536 if kind == "US" else -2000)
+    out = read(encoded(found), tmp_path).pixels
+    assert out[:5].max() == 0
+    found.PixelPaddingValue = 7
+    assert read(encoded(found), tmp_path).pixels[:5].max() == (65535 if signed else 0)
+
+
+def test_a_rescale_beyond_all_numbers_is_no_black_picture(tmp_path: Path) -> None:
+    film = FILM.astype(np.uint16)
+    for facts in ({"RescaleSlope": "1e308", "RescaleIntercept": "1e308"},
+                  {"RescaleSlope": "-1e308", "WindowCenter": 5, "WindowWidth": 9,
+                   "VOILUTFunction": "SIGMOID", "RescaleIntercept": "-1e308"}):  # fmt: skip
+        found = dicom(film, **facts)
+        path = tmp_path / "far.dcm"
+        path.write_bytes(encoded(found))
+        with pytest.raises(UnreadableInput, match="beyond all numbers"):
+            quantities(path)
+    with pytest.raises(UnreadableInput, match=r"film\.dcm: its rescale or window leads beyond"):
+        _ = read(encoded(dicom(film, RescaleSlope="1e308", RescaleIntercept="1e308")),
+                 tmp_path).pixels  # fmt: skip
+
+
+def lut(descriptor: list[int], data: Any, kind: str = "OW") -> Dataset:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", descriptor)
+    item.add_new("LUTData", kind, data)
+    return item
+
+
+def test_a_short_table_of_words_is_not_taken_for_one_of_bytes() -> None:
+    found = dicom(VOILUTSequence=[lut([256, 0, 16], bytes(300))])
+    with pytest.raises(UnreadableInput, match="150 entries, 256 are announced"):
+        _ = sources.read(found).pixels
+
+
+def test_table_entries_written_as_signed_are_not() -> None:
+    entries = (np.arange(256) * 257).astype(np.uint16)
+    words = sources.read(dicom(VOILUTSequence=[lut([256, 0, 16], entries.tobytes())])).pixels
+    signed = [int(v) for v in entries.view(np.int16)]
+    assert np.array_equal(
+        sources.read(dicom(VOILUTSequence=[lut([256, 0, 16], signed, "SS")])).pixels, words
+    )
+
+
+def palette(film: Array, first: int, colours: Array, **facts: Any) -> Dataset:
+    found = dicom(film, PhotometricInterpretation="PALETTE COLOR", **facts)
+    for channel, name in enumerate(("Red", "Green", "Blue")):
+        kind = "SS" if first < 0 else "US"
+        data = np.ascontiguousarray(colours[:, channel]).tobytes()
+        start = f"{name}PaletteColorLookupTable"
+        found.add_new(f"{start}Descriptor", kind, [len(colours), first, 8])
+        found.add_new(f"{start}Data", "OW", data)
+    return found
+
+
+def test_a_palette_of_signed_numbers() -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (256, 3)).astype(np.uint8)
+    film = np.arange(-128, 128, dtype=np.int8).reshape(16, 16)
+    out = sources.read(palette(film, -128, colours)).pixels
+    assert np.array_equal(out.reshape(-1, 3), colours)
+
+
+def test_a_palette_for_wide_numbers_is_refused_before_room_is_made(tmp_path: Path) -> None:
+    colours = np.zeros((256, 3), np.uint8)
+    found = palette(FILM.astype(np.uint32), 0, colours)
+    with pytest.raises(UnsupportedInput, match="into a palette") as caught:
+        _ = read(encoded(found), tmp_path).pixels
+    assert caught.value.reason == "colour"
+
+
+def test_the_digest_of_a_data_set_is_of_what_is_shown() -> None:
+    plain, turned = dicom(), dicom(PhotometricInterpretation="MONOCHROME1")
+    assert sources.read(plain).digest == sources.read(dicom()).digest
+    assert sources.read(plain).digest != sources.read(turned).digest
 
 
 def test_rgb_is_read_as_it_is(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from edge_dx.sources import dicom, series
 from edge_dx.sources.study import Region
 from tests.sources.test_dicom import FILM, encoded, read
 from tests.sources.test_dicom import dicom as made
+from tests.sources.test_dicom_frames import macro
 
 # --- distances ---
 
@@ -32,6 +33,8 @@ from tests.sources.test_dicom import dicom as made
         ({"PixelSpacing": [0.15, 0.15], "PixelSpacingCalibrationType": "FIDUCIAL"}, (0.15, 0.15),
          "calibrated"),
         ({"PixelSpacing": [0.15, 0.15]}, (0.15, 0.15), "detector"),
+        ({"ImagerPixelSpacing": [0.13889, 0.13889], "PixelSpacing": ["0.1389", "0.1389"]},
+         (0.13889, 0.13889), "detector"),
         ({"PixelSpacing": [0.7, 0.7], "Modality": "CT"}, (0.7, 0.7), "patient"),
         ({"NominalScannedPixelSpacing": [0.1, 0.1]}, (0.1, 0.1), "scanner"),
         ({}, None, None),
@@ -62,7 +65,15 @@ def test_pixels_that_are_not_square_are_told(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Invalid value for VR AS")
 @pytest.mark.parametrize(
     ("told", "years"),
-    [("034Y", 34), ("018M", 1.5), ("010D", 10 / 365.25), ("Y", None), ("abcY", None), ("34", None)],
+    [
+        ("034Y", 34),
+        ("018M", 1.5),
+        ("010D", 10 / 365.25),
+        ("Y", None),
+        ("abcY", None),
+        ("\u00b2Y", None),
+        ("34", None),
+    ],
 )
 def test_ages(told: str, years: float | None, tmp_path: Path) -> None:
     assert read(encoded(made(PatientAge=told)), tmp_path).age_years == pytest.approx(years)
@@ -80,6 +91,42 @@ def test_what_else_the_header_says(tmp_path: Path) -> None:
     plain = read(encoded(made(Modality="US")), tmp_path)
     assert plain.burned_in is None
     assert any("text may be part" in told for told in plain.assumed)
+    captured = made(Modality="DX", SOPClassUID="1.2.840.10008.5.1.4.1.1.7.2")
+    assert any("text may be part" in told for told in read(encoded(captured), tmp_path).assumed)
+
+
+def test_pixel_spacing_of_what_is_no_section_is_told(tmp_path: Path) -> None:
+    for modality, told in (("OT", True), (None, True), ("MR", False)):
+        study = read(encoded(made(Modality=modality, PixelSpacing=[0.5, 0.5])), tmp_path)
+        assert (study.mm_per_px, study.spacing_from) == ((0.5, 0.5), "patient")
+        assert any("nothing says where" in words for words in study.assumed) == told
+
+
+def test_spacing_and_place_of_enhanced_objects(tmp_path: Path) -> None:
+    def enhanced(*each: Dataset, shared: Dataset | None = None) -> sources.Study:
+        count = max(1, len(each))
+        found = made(Modality="CT", NumberOfFrames=count, PixelData=FILM.tobytes() * count,
+                     SeriesInstanceUID="1.9")  # fmt: skip
+        if each:
+            found.PerFrameFunctionalGroupsSequence = list(each)
+        if shared is not None:
+            found.SharedFunctionalGroupsSequence = [shared]
+        return read(encoded(found), tmp_path)
+
+    def measures(mm: float) -> Dataset:
+        return macro("PixelMeasuresSequence", PixelSpacing=[mm, 2 * mm])
+
+    both = measures(0.5)
+    both.update(macro("PlaneOrientationSequence", ImageOrientationPatient=[1, 0, 0, 0, 1, 0]))
+    study = enhanced(macro("PlanePositionSequence", ImagePositionPatient=[1, 2, 3]), shared=both)
+    assert (study.mm_per_px, study.spacing_from) == ((0.5, 1.0), "patient")
+    assert study.place is not None
+    assert study.place.position_mm == (1, 2, 3)
+    assert enhanced(measures(0.5), measures(0.5)).mm_per_px == (0.5, 1.0)
+    zoomed = enhanced(measures(0.5), measures(0.25))
+    assert (zoomed.mm_per_px, zoomed.spacing_from) == (None, None)
+    assert any("several pixel spacings" in told for told in zoomed.assumed)
+    assert enhanced(measures(0), measures(0)).mm_per_px is None
 
 
 # --- ultrasound regions ---
@@ -112,6 +159,27 @@ def test_the_largest_tissue_region_counts_with_both_of_its_corners(tmp_path: Pat
     assert (study.mm_per_px, study.spacing_from) == (first.mm_per_px, "region")
     assert any("2 ultrasound regions" in told for told in study.assumed)
     assert np.array_equal(study.cut_to(first).pixels, FILM[2:32, 4:24])
+
+
+def test_regions_of_several_scales_give_the_picture_no_distance(tmp_path: Path) -> None:
+    other = region(20, 20, 39, 29, cm=0.02)
+    study = read(encoded(ultrasound(region(0, 0, 9, 9), other)), tmp_path)
+    assert (study.mm_per_px, study.spacing_from) == (None, None)
+    assert study.cut_to(study.regions[0]).mm_per_px == pytest.approx((0.1, 0.2))
+    alike = read(encoded(ultrasound(region(0, 0, 9, 9), region(20, 20, 39, 29))), tmp_path)
+    assert alike.mm_per_px == pytest.approx((0.25, 0.5))
+
+
+def test_many_regions_are_told_once_and_few_are_kept(tmp_path: Path) -> None:
+    many = [region(0, 0, 999, 9)] * 500 + [region(0, 0, 9, 9, units=0)] * 500
+    study = read(encoded(ultrasound(*many)), tmp_path)
+    assert len(study.regions) == 64
+    assert len(study.assumed) < 6
+
+
+def test_intravascular_ultrasound_has_regions_too(tmp_path: Path) -> None:
+    found = made(Modality="IVUS", SequenceOfUltrasoundRegions=[region(0, 0, 9, 9)])
+    assert len(read(encoded(found), tmp_path).regions) == 1
 
 
 def test_a_region_one_pixel_too_far_is_cut_and_one_outside_is_ignored(tmp_path: Path) -> None:
@@ -148,6 +216,7 @@ def test_a_study_cut_to_a_region_keeps_what_is_known() -> None:
     [
         ({"FrameTime": 40}, (0, 40, 80), None),
         ({"FrameTimeVector": [0, 30, 50]}, (0, 30, 80), None),
+        ({"FrameTimeVector": [33, 30, 50]}, (0, 30, 80), None),
         ({"FrameTimeVector": [0, 30], "FrameTime": 40}, (0, 40, 80), "does not fit"),
         ({"CineRate": 25}, (0, 40, 80), "how fast to show"),
         ({"FrameTime": 0, "RecommendedDisplayFrameRate": 50}, (0, 20, 40), "how fast to show"),
@@ -201,6 +270,10 @@ def test_quantities_are_in_hounsfield_units(tmp_path: Path) -> None:
     assert padded[0, 0] == rest.min()
     with pytest.raises(UnsupportedInput, match="no grey values"):
         dicom.quantities(FILM)
+    with pytest.raises(IndexError, match="frame 1 of 1"):
+        dicom.quantities(path, 1)
+    with pytest.raises(UnsupportedInput, match="no grey values"):
+        dicom.quantities(files(tmp_path, made(PhotometricInterpretation="PALETTE COLOR"))[0])
 
 
 def test_slices_are_sorted_by_place_not_by_name(tmp_path: Path) -> None:
@@ -228,6 +301,9 @@ def test_gaps_doubles_and_tilt_are_told(tmp_path: Path) -> None:
     assert found.tilt_deg == pytest.approx(20, abs=0.1)
     assert not found.gaps
     assert not found.regular
+    doubled = series.read_series(files(tmp_path, *(slice_at(z) for z in (0, 0, 0, 5, 5, 5))))
+    assert doubled.spacing_mm[0] == 5
+    assert not doubled.regular
     alone = series.read_series(files(tmp_path, slice_at(3)))
     assert alone.spacing_mm[0] == 0
     assert alone.regular
@@ -262,6 +338,24 @@ def test_what_is_no_slice_is_left_out_and_named(tmp_path: Path) -> None:
     assert [path.name for path, _ in found.left_out] == ["1.dcm", "notes.txt", "cut.dcm"]
     with pytest.raises(UnsupportedInput, match="no slice of a series"):
         series.read_series([paths[1]])
+
+
+def test_a_slice_beside_the_others_is_told(tmp_path: Path) -> None:
+    stack = [slice_at(z) for z in (0, 5, 10, 15)]
+    stack[2].ImagePositionPatient = [30, 0, 10]
+    found = series.read_series(files(tmp_path, *stack))
+    assert found.aside == (2,)
+    assert not found.gaps
+    assert not found.regular
+
+
+def test_a_volume_larger_than_any_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = series.read_series(files(tmp_path, slice_at(0), slice_at(5)))
+    monkeypatch.setattr(series, "MAX_VOLUME_BYTES", 8 * FILM.size - 1)
+    with pytest.raises(UnsupportedInput, match="too large a volume"):
+        found.volume()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,25 @@ def test_run_length_cines(tmp_path: Path) -> None:
     assert np.array_equal(frames_of(read(encoded(found), tmp_path)), FILMS)
 
 
+def test_runs_of_another_length_than_the_frame_are_refused(tmp_path: Path) -> None:
+    wide = np.stack([FILM.astype(np.uint16)] * 2)
+    found = made(wide[0], NumberOfFrames=2, PixelData=wide.tobytes())
+    found.compress(RLELossless, wide, generate_instance_uid=False)
+    raw = encoded(found)
+    start = raw.rindex(b"\xe0\x7f\x10\x00") + 12
+    rng = np.random.default_rng(3)
+    refused = 0
+    for _ in range(120):
+        spoilt = bytearray(raw)
+        for at in rng.integers(start, start + 200, 3):  # offsets of segments, first runs
+            spoilt[at] = rng.integers(256)
+        try:
+            _ = read(bytes(spoilt), tmp_path).pixels
+        except UnreadableInput:
+            refused += 1
+    assert refused > 20
+
+
 # --- files too large to hold ---
 
 
@@ -193,6 +214,73 @@ def test_each_frame_of_an_enhanced_object_has_its_own_transform(tmp_path: Path) 
     assert [frame[0, 0] for frame in study.each()] == [
         pytest.approx(65535 * 0.05, abs=1), pytest.approx(65535 * 0.5, abs=1)
     ]  # fmt: skip
+
+
+def test_an_enhanced_object_that_speaks_of_fewer_frames_is_refused(tmp_path: Path) -> None:
+    found = made(NumberOfFrames=2, PixelData=FILM.tobytes() * 2)
+    found.PerFrameFunctionalGroupsSequence = [
+        macro("FrameVOILUTSequence", WindowCenter=100, WindowWidth=200)
+    ]
+    study = read(encoded(found), tmp_path)
+    assert study.frame(0).shape == FILM.shape
+    with pytest.raises(UnreadableInput, match=r"film\.dcm: speaks of 1 frames and has more"):
+        study.frame(1)
+
+
+def test_threads_may_share_an_enhanced_object(tmp_path: Path) -> None:
+    count = 40
+    stored = np.full((count, 8, 8), 100, np.uint16)
+    found = made(stored[0], NumberOfFrames=count, PixelData=stored.tobytes())
+    found.PerFrameFunctionalGroupsSequence = [
+        macro("FrameVOILUTSequence", WindowCenter=100 + i, WindowWidth=300,
+              VOILUTFunction="LINEAR_EXACT") for i in range(count)
+    ]  # fmt: skip
+    study = read(encoded(found), tmp_path)
+    alone = [int(frame[0, 0]) for frame in study.each()]
+    assert len(set(alone)) == count
+    numbers = [i % count for i in range(400)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda i: int(study.frame(i)[0, 0]), numbers))
+    assert together == [alone[i] for i in numbers]
+
+
+# --- colours of a JPEG ---
+
+_COLOURS = np.zeros((16, 16, 3), np.uint8) + np.array([200, 40, 90], np.uint8)
+
+
+def bare(stream: bytes, names: bytes) -> bytes:
+    """A JPEG without its JFIF marker, and with other names for its components."""
+    (length,) = struct.unpack_from(">H", stream, 4)
+    out = bytearray(stream[:2] + stream[4 + length :])
+    for marker, first, step in ((b"\xff\xc0", 10, 3), (b"\xff\xda", 5, 2)):
+        at = out.index(marker)
+        for i, name in enumerate(names):
+            out[at + first + step * i] = name
+    return bytes(out)
+
+
+@pytest.mark.parametrize("names", [b"RGB", b"rgb", b"\1\2\3"])
+def test_rgb_without_markers_is_left_as_it_is(names: bytes, tmp_path: Path) -> None:
+    picture = Image.fromarray(_COLOURS, "YCbCr")  # so that its samples are stored as they are
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=100, subsampling=0)
+    found = colour_cine(bare(stream.getvalue(), names), "RGB")
+    out = read(encoded(found), tmp_path).pixels
+    assert np.abs(out.astype(int) - _COLOURS).max() <= 2
+
+
+def test_subsampled_colours_are_not_rgb_whatever_the_header_says(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(_COLOURS).save(stream, "JPEG", quality=100, subsampling=2)
+    found = colour_cine(bare(stream.getvalue(), b"\1\2\3"), "RGB")
+    out = read(encoded(found), tmp_path).pixels
+    assert np.abs(out.astype(int) - _COLOURS).max() <= 3
+
+
+def colour_cine(stream: bytes, photometric: str) -> Dataset:
+    return cine(encapsulate([stream]), 1, SamplesPerPixel=3, PlanarConfiguration=0, Rows=16,
+                Columns=16, PhotometricInterpretation=photometric)  # fmt: skip
 
 
 # --- files that keep only half of the rules ---

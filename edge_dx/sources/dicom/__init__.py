@@ -1,13 +1,15 @@
 """DICOM images by the book: single frames and cines, grey, palette and colour.
 
-The file is walked first (`structure`), then its header is read by pydicom and judged (`header`,
-`regions`), and frames are decoded when they are asked for (`frames`), one in memory at a time, and
-brought to what a display would show (`grey`, `colour`). What is not read is refused with a reason,
+The file is walked first (`structure`), then what is looked at of its header is read by pydicom and
+judged (`header`, `facts`, `regions`), and frames are found (`places`) and decoded when they are
+asked for (`frames`), one in memory at a time, and brought to what a display would show (`grey`,
+`colour`). What is not read is refused with a reason,
 never guessed; `docs/dicom.md` has the list.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -20,14 +22,10 @@ from numpy.typing import NDArray
 from edge_dx.errors import MissingExtra, UnreadableInput, UnsupportedInput
 from edge_dx.image import Pixels
 from edge_dx.sources.dicom import colour, grey, structure
-from edge_dx.sources.dicom.frames import Frames, Held, OnDisk
-from edge_dx.sources.dicom.header import (
-    WANTED,
-    check_sizes,
-    facts_of,
-    reading,
-    shape_of,
-)
+from edge_dx.sources.dicom.facts import facts_of
+from edge_dx.sources.dicom.frames import Frames
+from edge_dx.sources.dicom.header import WANTED, reading, shape_of, wanted
+from edge_dx.sources.dicom.places import Held, OnDisk, Plan
 from edge_dx.sources.limits import HELD_BYTES, MAX_FILE_BYTES
 from edge_dx.sources.study import Study
 
@@ -61,10 +59,12 @@ def _opened(source: Held | OnDisk, path: Path) -> Study:
             whole = structure.inflate(file.read())
             source, start = Held(whole), 0
             with source.open() as inflated:
-                layout = structure.walk(inflated, source.size, structure.EXPLICIT_LITTLE, 0)
+                layout = structure.walk(
+                    inflated, source.size, structure.EXPLICIT_LITTLE, 0, wanted()
+                )
                 dataset = _header(inflated, layout)
         else:
-            layout = structure.walk(file, source.size, syntax, start)
+            layout = structure.walk(file, source.size, syntax, start, wanted())
             dataset = _header(file, layout)
         return _study(dataset, layout, source, path, digest, assumed + layout.assumed)
 
@@ -81,24 +81,21 @@ def from_dataset(dataset: Any) -> Study:
         assumed: tuple[str, ...] = ()
         if syntax is None:
             syntax, assumed = structure.EXPLICIT_LITTLE, ("transfer syntax not stated",)
-        compressed = syntax not in (
-            structure.IMPLICIT_LITTLE,
-            structure.EXPLICIT_LITTLE,
-            structure.EXPLICIT_BIG,
-            structure.DEFLATED,
-        )
+        compressed = syntax not in structure.NATIVE
         fragments = structure.fragments_in(io.BytesIO(raw), len(raw)) if compressed else ()
         layout = structure.Layout(
             syntax=syntax,
             implicit=False,
             little=syntax != structure.EXPLICIT_BIG,
-            start=0,
             pixels=(0, len(raw)) if raw else None,
             words="PixelData" in dataset and dataset["PixelData"].VR == "OW",
             fragments=fragments,
         )
-        digest = hashlib.sha256(raw).hexdigest()
-        return _study(dataset, layout, Held(raw), None, digest, assumed)
+        digest = hashlib.sha256(raw)
+        for keyword in WANTED:  # the same pixels are another picture under another header
+            if keyword in dataset:
+                digest.update(f"{keyword}={dataset[keyword].value!r};".encode())
+        return _study(dataset, layout, Held(raw), None, digest.hexdigest(), assumed)
 
 
 def quantities(source: Any, number: int = 0) -> tuple[NDArray[np.float32], str | None]:
@@ -112,34 +109,31 @@ def quantities(source: Any, number: int = 0) -> tuple[NDArray[np.float32], str |
         `(H, W)` and the unit, where the header says it.
 
     Raises:
+        IndexError: there is no such frame.
         InputError: it cannot be read, or has no such values.
     """
     from edge_dx.sources import read
 
     study = read(source)
     decode = study.decode
-    if not isinstance(decode, _Decode) or decode.shape.samples != 1:
+    if not isinstance(decode, _Decode) or not decode.shape.photometric.startswith("MONOCHROME"):
         raise UnsupportedInput(f"{study.path}: has no grey values to measure", "format")
+    if not 0 <= number < study.frames:
+        raise IndexError(f"frame {number} of {study.frames}")
     return decode.quantities(number)
 
 
 def _header(file: BinaryIO, layout: structure.Layout) -> Any:
+    """The elements that are looked at, and nothing else of the file, in pydicom's hands."""
     from pydicom.filereader import read_dataset
-    from pydicom.tag import Tag
 
-    def at_pixels(tag: Any, vr: Any, length: int) -> bool:
-        return tag in structure.PIXELS
-
-    file.seek(layout.start)
-    dataset = read_dataset(
-        file,
-        is_implicit_VR=layout.implicit,
-        is_little_endian=layout.little,
-        stop_when=at_pixels,
-        specific_tags=[Tag(name) for name in WANTED],
+    raw = bytearray()
+    for offset, length in layout.header:
+        file.seek(offset)
+        raw += file.read(length)
+    return read_dataset(
+        io.BytesIO(raw), is_implicit_VR=layout.implicit, is_little_endian=layout.little
     )
-    check_sizes(dataset)
-    return dataset
 
 
 def _study(
@@ -201,22 +195,24 @@ class _Decode:
         self._source = source
         self._frames: Frames | None = None
         self._palette: Any = None
-        self._transforms: dict[int, grey.Transform] = {}
+        self._last: tuple[int, grey.Transform] | None = None
         self._per_frame = "PerFrameFunctionalGroupsSequence" in dataset
-        # A transform that cannot be read is told when the pixels are asked for, not before.
+        self._plan: Plan | None = None
+        # What cannot be read is told when the pixels are asked for, not before, so that the header
+        # may decline the study with a better reason.
         self.assumed: tuple[str, ...] = ()
+        with contextlib.suppress(Exception):
+            self.assumed = self._planned().assumed
         if shape.samples == 1 and shape.photometric != "PALETTE COLOR":
-            try:
-                self.assumed = self._transform(0).assumed
-            except Exception:  # told again by the decoding, with the file's name
-                self.assumed = ()
+            with contextlib.suppress(Exception):
+                self.assumed += self._transform(0).assumed
 
     def __call__(self, number: int) -> Pixels:
         with reading(self.name, "its pixels cannot be decoded"):
             stored, photometric = self._stored(number)
             if photometric == "PALETTE COLOR":
                 if self._palette is None:
-                    self._palette = colour.palette_of(self._dataset)
+                    self._palette = colour.palette_of(self._dataset, self.shape.signed)
                 return colour.painted(stored, self._palette, self.shape)
             if self.shape.samples == 3:
                 if photometric != "RGB":
@@ -233,7 +229,8 @@ class _Decode:
 
     def _stored(self, number: int) -> tuple[Pixels, str]:
         if self._frames is None:
-            self._frames = Frames(self._source, self._layout, self.shape, self._dataset)
+            places = self._planned().places
+            self._frames = Frames(self._source, self._layout, self.shape, places)
         stored, photometric = self._frames(number)
         expected = (self.shape.rows, self.shape.columns)
         colours = (3,) if self.shape.samples == 3 else ()
@@ -245,9 +242,15 @@ class _Decode:
             raise UnsupportedInput(f"pixels are {stored.dtype}, not integers", "format")
         return stored, photometric
 
+    def _planned(self) -> Plan:
+        if self._plan is None:
+            self._plan = Plan(self._source, self._layout, self.shape, self._dataset)
+        return self._plan
+
     def _transform(self, number: int) -> grey.Transform:
         """Of a frame; the same for all of them in most files, so it is made once."""
         key = number if self._per_frame else 0
-        if key not in self._transforms:
-            self._transforms = {key: grey.transform_of(self._dataset, self.shape, number)}
-        return self._transforms[key]
+        last = self._last  # other threads may replace it
+        if last is None or last[0] != key:
+            last = self._last = key, grey.transform_of(self._dataset, self.shape, number)
+        return last[1]

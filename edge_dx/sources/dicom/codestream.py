@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_dx.errors import UnreadableInput
+from edge_dx.errors import UnreadableInput, UnsupportedInput
+from edge_dx.sources.limits import MAX_SCANS
 
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}  # F7: JPEG-LS
 
@@ -30,6 +31,7 @@ class Parameters:
         samples: components per pixel.
         precision: bits per sample.
         ids: the components' identifiers (JPEG).
+        subsampled: components have different sampling factors, which RGB never has.
         jfif: a JFIF marker is there: the colours are YCbCr.
         adobe: the transform of an Adobe marker, 0 none (RGB), 1 YCbCr; None: no marker.
     """
@@ -39,6 +41,7 @@ class Parameters:
     samples: int
     precision: int
     ids: bytes = b""
+    subsampled: bool = False
     jfif: bool = False
     adobe: int | None = None
 
@@ -46,7 +49,7 @@ class Parameters:
         """Whether three components are RGB; the header's word counts where no marker speaks."""
         if self.adobe is not None:
             return self.adobe == 0
-        if self.jfif:
+        if self.jfif or self.subsampled:
             return False
         return self.ids in (b"RGB", b"rgb") or photometric == "RGB"
 
@@ -61,6 +64,7 @@ def parameters(raw: bytes, syntax: str) -> Parameters | None:
 
     Raises:
         UnreadableInput: it is not what the transfer syntax says, or cut short.
+        UnsupportedInput: a JPEG of so many scans that it is an attack.
     """
     if syntax == "1.2.840.10008.1.2.5":
         return None
@@ -76,6 +80,10 @@ def parameters(raw: bytes, syntax: str) -> Parameters | None:
 
 
 def _jpeg(raw: bytes) -> Parameters:
+    if raw.count(b"\xff\xda") > MAX_SCANS:  # within coded data the two do not stand together
+        raise UnsupportedInput(
+            f"its compressed stream has more than {MAX_SCANS} scans", "too_large"
+        )
     at, jfif, adobe = 2, False, None
     while True:
         if raw[at] != 0xFF:
@@ -93,7 +101,8 @@ def _jpeg(raw: bytes) -> Parameters:
         if marker in _FRAMES:
             precision, rows, columns, samples = struct.unpack_from(">BHHB", body)
             ids = bytes(body[6 + 3 * i] for i in range(samples))
-            return Parameters(rows, columns, samples, precision, ids, jfif, adobe)
+            factors = {body[7 + 3 * i] for i in range(samples)}
+            return Parameters(rows, columns, samples, precision, ids, len(factors) > 1, jfif, adobe)
         if marker in (0xDA, 0xD9) or length < 2:
             raise UnreadableInput("its compressed stream has no frame header", "unreadable")
         at += 2 + length
@@ -117,13 +126,16 @@ def jpeg(raw: bytes, told: Parameters, photometric: str) -> tuple[NDArray[Any], 
     try:
         image = Image.open(io.BytesIO(raw), formats=("JPEG",))
         # libjpeg converts to RGB unless the stream says that it is. Where it would convert what
-        # is RGB by the header alone, it is asked to leave the samples as they are.
+        # is RGB by the header alone, it is asked to leave the samples as they are. It knows the
+        # names RGB, and not rgb.
         as_they_are = told.samples == 3 and told.is_rgb(photometric)
-        if as_they_are and told.adobe is None and told.ids not in (b"RGB", b"rgb"):
+        if as_they_are and told.adobe is None and told.ids != b"RGB":
             image.draft("YCbCr", image.size)
         stored = np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
-        raise UnreadableInput(f"its JPEG cannot be decoded ({error})", "unreadable") from error
+        # Pillow names the object that it could not identify, by its address.
+        why = "it is not recognised" if "BytesIO" in str(error) else str(error)
+        raise UnreadableInput(f"its JPEG cannot be decoded ({why})", "unreadable") from error
     if stored.shape[:2] != (told.rows, told.columns) or stored.dtype != np.uint8:
         raise UnreadableInput("its JPEG decodes to another size than it says", "unreadable")
     return stored, photometric if told.samples == 1 else "RGB"

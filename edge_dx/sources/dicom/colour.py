@@ -12,8 +12,12 @@ from edge_dx.sources.dicom.grey import Table, table, words
 from edge_dx.sources.dicom.header import Shape, value
 
 
-def palette_of(dataset: Any) -> tuple[Table, Table, Table]:
+def palette_of(dataset: Any, signed: bool) -> tuple[Table, Table, Table]:
     """The three tables of a PALETTE COLOR picture (PS3.3 C.7.9).
+
+    Args:
+        dataset: the header.
+        signed: whether the numbers of the picture are, and so the first that each table maps.
 
     Raises:
         UnsupportedInput: a segmented palette.
@@ -21,16 +25,16 @@ def palette_of(dataset: Any) -> tuple[Table, Table, Table]:
     """
     if "SegmentedRedPaletteColorLookupTableData" in dataset:
         raise UnsupportedInput("segmented palettes are not read", "colour")
-    red, green, blue = (_palette(dataset, name) for name in ("Red", "Green", "Blue"))
+    red, green, blue = (_palette(dataset, name, signed) for name in ("Red", "Green", "Blue"))
     return red, green, blue
 
 
-def _palette(dataset: Any, name: str) -> Table:
+def _palette(dataset: Any, name: str, signed: bool) -> Table:
     descriptor = value(dataset, f"{name}PaletteColorLookupTableDescriptor")
     data = value(dataset, f"{name}PaletteColorLookupTableData")
     if descriptor is None or data is None:
         raise UnreadableInput("a palette is missing", "unreadable")
-    return table([int(v) for v in descriptor], words(dataset, data), signed=False)
+    return table([int(v) for v in descriptor], words(dataset, data), signed)
 
 
 def painted(stored: Pixels, palette: tuple[Table, Table, Table], shape: Shape) -> Pixels:
@@ -38,6 +42,8 @@ def painted(stored: Pixels, palette: tuple[Table, Table, Table], shape: Shape) -
     palette is grey; numbers outside of it get its first or last colour, as the standard says.
     """
     numbers = np.arange(1 << shape.stored, dtype=np.float64)
+    if shape.signed:
+        numbers[len(numbers) // 2 :] -= len(numbers)
     painted = np.stack([entry(numbers) for entry in palette], axis=1)
     # Entries of 16 bits are cut to their upper half.
     colours = np.stack(

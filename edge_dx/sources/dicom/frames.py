@@ -1,101 +1,29 @@
 """Frames of pixel data, one at a time: whatever their number, one is in memory.
 
-Where a frame lies comes from `structure`; how it is decoded is pydicom's business and that of the
+Where a frame lies comes from `places`; how it is decoded is pydicom's business and that of the
 decoders it finds (Pillow, pyjpegls, openjpeg, gdcm). Before one of them sees a frame, the size that
 the compressed stream claims is held against the header: a stream of 64 KB may claim 65535 × 65535.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edge_dx.errors import UnreadableInput, UnsupportedInput
 from edge_dx.sources.dicom import apart, codestream
-from edge_dx.sources.dicom.header import Shape, value
-from edge_dx.sources.dicom.structure import EXPLICIT_BIG, Layout
+from edge_dx.sources.dicom.header import Shape
+from edge_dx.sources.dicom.places import RLE, Held, OnDisk, Places, bytes_at
+from edge_dx.sources.dicom.structure import NATIVE, Layout
 from edge_dx.sources.limits import MAX_FRAME_BYTES
 
 _JPEG_8 = "1.2.840.10008.1.2.4.50"
 _JPEG_12 = "1.2.840.10008.1.2.4.51"
-_PLUGINS = ("pydicom", "pyjpegls", "pylibjpeg", "pillow")
+_PLUGINS = ("pyjpegls", "pylibjpeg", "pillow", "pydicom")
 """Decoders by pydicom's names for them, best first; each was held against the oracle."""
-_NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2",
-           "1.2.840.10008.1.2.1.99"}  # fmt: skip
 Stored = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Held:
-    """A whole file in memory."""
-
-    raw: bytes
-
-    @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
-        """The file, for one look."""
-        yield io.BytesIO(self.raw)
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        return len(self.raw)
-
-    def digest(self) -> str:
-        """SHA-256."""
-        return hashlib.sha256(self.raw).hexdigest()
-
-
-class OnDisk:
-    """A file too large to hold: opened anew for each look, and refused once it was changed."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._then = self._state(path.stat())
-
-    @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
-        """The file, for one look.
-
-        Raises:
-            UnreadableInput: it is not the file that it was.
-        """
-        try:
-            with self.path.open("rb") as file:
-                if self._state(os.fstat(file.fileno())) != self._then:
-                    raise UnreadableInput(f"{self.path}: was changed while it was read; read it "
-                                          "again", "unreadable")  # fmt: skip
-                yield file
-        except OSError as error:  # unplugged, or the server is gone
-            raise UnreadableInput(
-                f"{self.path}: cannot be read any more ({error.strerror or error})", "unreadable"
-            ) from error
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        return self._then[0]
-
-    def digest(self) -> str:
-        """SHA-256, without holding the file."""
-        found = hashlib.sha256()
-        with self.open() as file:
-            while piece := file.read(2**20):
-                found.update(piece)
-        return found.hexdigest()
-
-    @staticmethod
-    def _state(found: os.stat_result) -> tuple[int, int, int]:
-        return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 class Frames:
@@ -105,14 +33,10 @@ class Frames:
         source: where the bytes are.
         layout: where the pixels lie.
         shape: how pixels are stored.
-        dataset: the header, for the extended offset table.
+        places: gives a frame's pieces by its number (`Plan.places`).
 
     Raises:
-        UnreadableInput: there is less than the header says.
         UnsupportedInput: nothing that is installed decodes the transfer syntax.
-
-    Attributes:
-        assumed: what was taken for granted about the number of frames.
     """
 
     def __init__(
@@ -120,18 +44,13 @@ class Frames:
         source: Held | OnDisk,
         layout: Layout,
         shape: Shape,
-        dataset: Any,
+        places: Callable[[int], Places],
     ) -> None:
         self._source = source
         self._syntax = layout.syntax
         self._words = layout.words
         self._shape = shape
-        self.assumed: tuple[str, ...] = ()
-        assert layout.pixels is not None, "a study without pixels was refused"
-        if layout.syntax in _NATIVE:
-            self._places = self._native(layout.pixels)
-        else:
-            self._places = self._encapsulated(layout.fragments, dataset)
+        self._places = places
         self._decode = self._decoder()
 
     def __call__(self, number: int) -> tuple[Stored, str]:
@@ -141,72 +60,12 @@ class Frames:
         """
         return self._decode(number)
 
-    def _native(self, pixels: tuple[int, int]) -> list[list[tuple[int, int]]]:
-        offset, length = pixels
-        needed = self._shape.frame_bytes
-        if self._shape.photometric == "YBR_FULL_422" and self._shape.columns % 2:
-            raise UnreadableInput("YBR_FULL_422 with an odd number of columns", "unreadable")
-        swapped = self._syntax == EXPLICIT_BIG and self._words and self._shape.allocated == 8
-        if swapped and needed % 2 and self._shape.frames > 1:
-            raise UnsupportedInput("frames begin within a big endian word", "format")
-        if length < needed * self._shape.frames:
-            raise UnreadableInput(
-                f"has {length} bytes of pixels, {self._shape.frames} frames of {needed} are "
-                "announced",
-                "unreadable",
-            )
-        if (there := length // needed) > self._shape.frames:
-            self.assumed = (f"pixels of {there} frames are there, {self._shape.frames} announced",)
-        # In swapped words the last byte of an odd frame lies behind its padding.
-        read = min(needed + needed % 2, length) if swapped else needed
-        return [[(offset + i * needed, read)] for i in range(self._shape.frames)]
-
-    def _encapsulated(
-        self, fragments: tuple[tuple[int, int], ...], dataset: Any
-    ) -> list[list[tuple[int, int]]]:
-        """Which fragments make a frame: PS3.5 A.4, with or without offset tables."""
-        if not fragments:
-            raise UnreadableInput("its compressed pixels are not in fragments", "unreadable")
-        table, pieces, frames = fragments[0], list(fragments[1:]), self._shape.frames
-        if frames == 1:
-            with self._source.open() as file:
-                starts = sum(codestream.begins(_at(file, at, 4)) for at, _ in pieces)
-            if starts > 1 and len(pieces) == starts:
-                self.assumed = (f"{starts} frames are there, 1 announced",)
-                return [[pieces[0]]]
-            return [pieces]
-        if len(pieces) == frames:
-            return [[piece] for piece in pieces]
-        with self._source.open() as file:
-            heads = [codestream.begins(_at(file, at, 4)) for at, _ in pieces]
-            basic = _at(file, *table) if table[1] <= 8 * 10**6 else b""
-        if len(pieces) > frames and all(heads):
-            self.assumed = (f"{len(pieces)} frames are there, {frames} announced",)
-            return [[piece] for piece in pieces[:frames]]
-        extended = value(dataset, "ExtendedOffsetTable")
-        offsets = (
-            np.frombuffer(extended, "<u8").tolist()
-            if isinstance(extended, bytes) and len(extended) == 8 * frames
-            else np.frombuffer(basic, "<u4").tolist() if len(basic) == 4 * frames else None
-        )  # fmt: skip
-        if offsets is None:  # told by where a compressed stream begins
-            starts_at = [i for i, head in enumerate(heads) if head]
-        else:  # counted from behind the basic offset table to an item, 8 bytes before its value
-            base = table[0] + table[1]
-            where = {at - 8 - base: i for i, (at, _) in enumerate(pieces)}
-            starts_at = [where.get(offset, -1) for offset in offsets]
-        if len(starts_at) != frames or starts_at[0] != 0 or sorted(set(starts_at)) != starts_at:
-            raise UnreadableInput(
-                f"its {len(pieces)} compressed fragments do not make {frames} frames", "unreadable"
-            )
-        return [pieces[a:b] for a, b in zip(starts_at, [*starts_at[1:], len(pieces)], strict=True)]
-
     def _raw(self, number: int) -> bytes:
-        places = self._places[number]
+        places = self._places(number)
         if sum(length for _, length in places) > MAX_FRAME_BYTES:
             raise UnsupportedInput(f"frame {number} is too large", "too_large")
         with self._source.open() as file:
-            return b"".join(_at(file, at, length) for at, length in places)
+            return b"".join(bytes_at(file, at, length) for at, length in places)
 
     def _padded(self, raw: bytes) -> bytes:
         return raw + b"\0" * (len(raw) % 2)
@@ -225,12 +84,15 @@ class Frames:
         if not decoder.is_available:
             hint = "; pip install 'edge-dx[gdcm]'" if self._syntax in _BY_GDCM else ""
             raise UnsupportedInput(f"nothing installed decodes {uid.name}{hint}", "transfer_syntax")
-        if self._syntax in _NATIVE:
+        if self._syntax in NATIVE:
             return lambda number: self._by_pydicom(decoder, self._padded(self._raw(number)))
         return lambda number: self._compressed(decoder, self._raw(number))
 
     def _compressed(self, decoder: Any, raw: bytes) -> tuple[Stored, str]:
         shape = self._shape
+        # Runs of one byte each take two; a decoder may unpack all there is before it looks.
+        if self._syntax == RLE and len(raw) > 2 * shape.frame_bytes + 1024:
+            raise UnreadableInput("its RLE stream is longer than its frame", "unreadable")
         told = codestream.parameters(raw, self._syntax)
         if told is not None and (told.rows, told.columns) != (shape.rows, shape.columns):
             raise UnreadableInput(
@@ -271,7 +133,7 @@ class Frames:
             "pixel_representation": int(shape.signed),
             "pixel_keyword": "PixelData",
         }
-        if self._syntax in _NATIVE:
+        if self._syntax in NATIVE:
             how |= {"correct_unused_bits": False, "pixel_vr": "OW" if self._words else "OB"}
         elif self._syntax in _BY_GDCM:
             if "gdcm" not in decoder.available_plugins:
@@ -289,6 +151,11 @@ class Frames:
             if "not support" in str(error) or "only " in str(error):
                 raise _not_decoded(self._syntax, str(error)) from error
             raise
+        except BaseException as error:
+            # What a decoder in Rust raises where it panics is no Exception.
+            if type(error).__module__ != "pyo3_runtime":
+                raise
+            raise UnreadableInput(f"its decoder gave up ({error})", "unreadable") from error
         found: Stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
         return found, str(told["photometric_interpretation"])
 
@@ -312,11 +179,3 @@ def _not_decoded(syntax: str, why: str) -> UnsupportedInput:
     return UnsupportedInput(
         f"nothing installed decodes this {UID(syntax).name} ({told[:200]})", "transfer_syntax"
     )
-
-
-def _at(file: BinaryIO, offset: int, length: int) -> bytes:
-    file.seek(offset)
-    found = file.read(length)
-    if len(found) != length and length > 4:
-        raise UnreadableInput("is shorter than when it was opened", "unreadable")
-    return found

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_dx.errors import UnreadableInput, UnsupportedInput
 from edge_dx.image import Pixels
-from edge_dx.sources.dicom.header import Shape, code, value
+from edge_dx.sources.dicom.header import Shape, code, macro, value
 
 Values = NDArray[np.float64]
 Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
@@ -83,22 +83,23 @@ class Transform:
         blank = self._blank(numbers)
         if blank is not None and blank.any() and not blank.all():
             found[blank] = found[~blank].min()
-        return found.astype(np.float32)
+        values = found.astype(np.float32)
+        if not np.isfinite(values).all():
+            raise UnreadableInput("its rescale leads beyond all numbers", "unreadable")
+        return values
 
     def grey(self, stored: Pixels) -> Pixels:
         """Stored values to uint8 (where nothing has to be done) or uint16 over its whole range."""
         if stored.dtype.itemsize > 2:
             numbers = self._numbers(stored)
-            levels = self._levels(numbers.astype(np.float64))
-            found: Pixels = np.rint(levels * 65535).astype(np.uint16)
-            return self._finished(found, self._blank(numbers))
+            return self._finished(self._drawn(numbers), self._blank(numbers))
         unsigned = stored.view(f"u{stored.dtype.itemsize}")
         every = np.arange(256**stored.dtype.itemsize, dtype=np.uint32).astype(unsigned.dtype)
         numbers = self._numbers(every.view(stored.dtype))
         if self.identity:
             table: Pixels = every
         else:
-            table = np.rint(self._levels(numbers.astype(np.float64)) * 65535).astype(np.uint16)
+            table = self._drawn(numbers)
         if self.identity and not self.inverse and self.padding is None:
             return np.ascontiguousarray(stored)
         result: Pixels = self._finished(table, self._blank(numbers))[unsigned]
@@ -136,15 +137,12 @@ class Transform:
         slope, intercept = self.modality
         return numbers * slope + intercept
 
-    def _range(self) -> tuple[float, float]:
-        """The least and the greatest value after the modality transform that there could be."""
-        if isinstance(self.modality, Table):
-            # Not what the entries' bits could hold: tables of 10 bit values in 16 are common.
-            return float(self.modality.entries.min()), float(self.modality.entries.max())
-        bits, slope, intercept = self.shape.stored, *self.modality
-        lowest = -(1 << (bits - 1)) if self.shape.signed else 0
-        ends = [v * slope + intercept for v in (lowest, lowest + (1 << bits) - 1)]
-        return min(ends), max(ends)
+    def _drawn(self, numbers: NDArray[np.int64]) -> Pixels:
+        levels = self._levels(numbers.astype(np.float64))
+        if not np.isfinite(levels).all():
+            raise UnreadableInput("its rescale or window leads beyond all numbers", "unreadable")
+        found: Pixels = np.rint(levels * 65535).astype(np.uint16)
+        return found
 
     def _levels(self, numbers: Values) -> Values:
         """0 to 1."""
@@ -152,7 +150,7 @@ class Transform:
         if isinstance(self.voi, Table):
             return self.voi(values) / ((1 << self.voi.bits) - 1)
         if self.voi is None:
-            low, high = self._range()
+            low, high = _ends(self.modality, self.shape)
             return np.clip((values - low) / max(high - low, 1e-12), 0, 1)
         centre, width, function = self.voi
         if function == "SIGMOID":
@@ -178,7 +176,7 @@ def transform_of(dataset: Any, shape: Shape, number: int) -> Transform:
         UnsupportedInput: an unknown VOI function.
     """
     assumed: list[str] = []
-    values = _macro(dataset, "PixelValueTransformationSequence", number)
+    values = macro(dataset, "PixelValueTransformationSequence", number)
     modality: Table | tuple[float, float]
     tables = value(dataset, "ModalityLUTSequence")
     if tables:
@@ -198,26 +196,16 @@ def transform_of(dataset: Any, shape: Shape, number: int) -> Transform:
         inverse = True
     elif inverse and drawn == "IDENTITY":
         assumed.append("MONOCHROME1 with the presentation LUT shape IDENTITY: turned round")
+    voi = _voi(dataset, macro(dataset, "FrameVOILUTSequence", number), modality, shape, assumed)
     return Transform(
         shape=shape,
         modality=modality,
         unit=unit,
-        voi=_voi(dataset, _macro(dataset, "FrameVOILUTSequence", number), modality, shape, assumed),
+        voi=voi,
         inverse=inverse,
-        padding=_padding(dataset),
+        padding=_padding(dataset, shape),
         assumed=tuple(assumed),
     )
-
-
-def _macro(dataset: Any, sequence: str, number: int) -> Any:
-    """Where an enhanced object says something: per frame, for all frames, or plainly."""
-    groups = dataset.get("PerFrameFunctionalGroupsSequence")
-    if groups and number < len(groups) and groups[number].get(sequence):
-        return groups[number].get(sequence)[0]
-    shared = dataset.get("SharedFunctionalGroupsSequence")
-    if shared and shared[0].get(sequence):
-        return shared[0].get(sequence)[0]
-    return dataset
 
 
 def _voi(
@@ -229,10 +217,11 @@ def _voi(
 ) -> Table | tuple[float, float, Function] | None:
     tables = value(dataset, "VOILUTSequence")
     if tables:  # a table is preferred to a window: PS3.3 C.11.2.1.1
-        low = float(modality[1]) if isinstance(modality, tuple) else 0.0
-        return _table(tables[0], shape.signed or low < 0)
+        return _table(tables[0], signed=_ends(modality, shape)[0] < 0)
     centres, widths = value(windows, "WindowCenter"), value(windows, "WindowWidth")
     if centres is None or widths is None:
+        if shape.stored > 8:  # the picture may use little of it, and be dark and flat then
+            assumed.append(f"no window is stated: the whole range of {shape.stored} bits is shown")
         return None
     centre, width = _first(centres), _first(widths)
     function = code(windows, "VOILUTFunction") or "LINEAR"
@@ -248,17 +237,34 @@ def _voi(
     return centre, width, "LINEAR_EXACT" if function == "LINEAR_EXACT" else "SIGMOID"
 
 
+def _ends(modality: Table | tuple[float, float], shape: Shape) -> tuple[float, float]:
+    """The least and the greatest value after the modality transform that there could be."""
+    if isinstance(modality, Table):
+        # Not what the entries' bits could hold: tables of 10 bit values in 16 are common.
+        return float(modality.entries.min()), float(modality.entries.max())
+    slope, intercept = modality
+    lowest = -(1 << (shape.stored - 1)) if shape.signed else 0
+    ends = [v * slope + intercept for v in (lowest, lowest + (1 << shape.stored) - 1)]
+    return min(ends), max(ends)
+
+
 def _first(found: Any) -> float:
     return float(found[0] if hasattr(found, "__len__") and not isinstance(found, str) else found)
 
 
-def _padding(dataset: Any) -> tuple[int, int] | None:
+def _padding(dataset: Any, shape: Shape) -> tuple[int, int] | None:
     first = value(dataset, "PixelPaddingValue")
     if first is None:
         return None
     last = value(dataset, "PixelPaddingRangeLimit")
-    ends = int(first), int(first if last is None else last)
+    ends = [int(first), int(first if last is None else last)]
+    # -2000 is 63536 where a writer took the other of the two representations (US, SS).
+    ends = [_signed(v) if shape.signed else v % 65536 if v < 0 else v for v in ends]
     return min(ends), max(ends)
+
+
+def _signed(number: int) -> int:
+    return number - 65536 if 32768 <= number < 65536 else number
 
 
 def _table(item: Any, signed: bool) -> Table:
@@ -297,12 +303,12 @@ def table(descriptor: list[int], data: Any, signed: bool) -> Table:
         raise UnreadableInput(f"a look-up table has entries of {bits} bits", "unreadable")
     if isinstance(data, bytes):
         # Entries of 8 bits may lie in bytes, or in words of which the lower half counts.
-        wide = len(data) >= 2 * count
+        wide = bits > 8 or len(data) >= 2 * count
         entries = np.frombuffer(data[: len(data) // 2 * 2 if wide else None],
                                 "<u2" if wide else "u1")  # fmt: skip
     else:
         numbers = data if hasattr(data, "__len__") else [data]
-        entries = np.asarray(numbers, np.int64)
+        entries = np.asarray(numbers, np.int64) % _LARGEST_LUT  # SS is not for entries, but met
         if len(entries) < count <= 2 * len(entries) and bits == 8:  # two in a word
             entries = np.stack([entries & 255, entries >> 8 & 255], axis=1).ravel()
     if len(entries) < count:

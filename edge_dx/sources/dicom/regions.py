@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from edge_dx.sources.study import Region
 
 _TWO_DIMENSIONAL, _TISSUE, _CENTIMETRES = 1, 1, 3
+_MOST = 64
+"""Regions that are kept; scanners write four or five."""
 
 
 def of(dataset: Any, shape: tuple[int, int], assumed: list[str]) -> tuple[Region, ...]:
@@ -18,42 +21,61 @@ def of(dataset: Any, shape: tuple[int, int], assumed: list[str]) -> tuple[Region
         shape: (rows, columns) of the picture.
         assumed: gets a sentence for each region that could not be used.
     """
-    found = []
+    found: list[Region] = []
+    told: list[str] = []
     for item in dataset.get("SequenceOfUltrasoundRegions") or ():
         if (item.get("RegionSpatialFormat"), item.get("RegionDataType")) != (
             _TWO_DIMENSIONAL,
             _TISSUE,
         ):
             continue
-        # Both corners belong to the region.
-        left, right = item.get("RegionLocationMinX0"), item.get("RegionLocationMaxX1")
-        top, bottom = item.get("RegionLocationMinY0"), item.get("RegionLocationMaxY1")
-        if None in (left, right, top, bottom) or not (
-            0 <= left < right < shape[1] and 0 <= top < bottom < shape[0]
-        ):
-            # Some scanners count one too far; that much is forgiven.
-            right, bottom = _nudged(right, shape[1]), _nudged(bottom, shape[0])
-            if None in (left, right, top, bottom) or not (
-                0 <= left < right < shape[1] and 0 <= top < bottom < shape[0]
-            ):
-                assumed.append("an ultrasound region lies outside of the picture and was ignored")
-                continue
-            assumed.append("an ultrasound region reached one pixel too far and was cut")
+        box = _box(item, shape, told)
+        if box is None:
+            continue
+        top, left, bottom, right = box
         found.append(
             Region(
-                top=int(top),
-                left=int(left),
-                height=int(bottom - top + 1),
-                width=int(right - left + 1),
-                mm_per_px=_spacing(item, assumed),
+                top=top,
+                left=left,
+                height=bottom - top + 1,
+                width=right - left + 1,
+                mm_per_px=_spacing(item, told),
                 found_by="header",
                 confidence=1.0,
             )
         )
     found.sort(key=lambda region: -region.height * region.width)
     if len(found) > 1:
-        assumed.append(f"{len(found)} ultrasound regions, the largest is taken")
-    return tuple(found)
+        told.append(f"{len(found)} ultrasound regions, the largest is taken")
+    assumed.extend(dict.fromkeys(told))  # each sentence once, however many regions it is true of
+    return tuple(found[:_MOST])
+
+
+def spacing_of_all(found: Sequence[Region]) -> tuple[float, float] | None:
+    """The distance of pixel centres where all regions have one and the same."""
+    pairs = [region.mm_per_px for region in found]
+    first = pairs[0]
+    if first is None or not all(
+        pair is not None and all(map(math.isclose, pair, first)) for pair in pairs
+    ):
+        return None
+    return first
+
+
+def _box(item: Any, shape: tuple[int, int], told: list[str]) -> tuple[int, int, int, int] | None:
+    """(top, left, bottom, right); both corners belong to the region."""
+    left, right = item.get("RegionLocationMinX0"), item.get("RegionLocationMaxX1")
+    top, bottom = item.get("RegionLocationMinY0"), item.get("RegionLocationMaxY1")
+    # Some scanners count one too far; that much is forgiven.
+    ends = _nudged(right, shape[1]), _nudged(bottom, shape[0])
+    if None in (left, top, *ends) or not (
+        0 <= left < ends[0] < shape[1] and 0 <= top < ends[1] < shape[0]
+    ):
+        told.append("an ultrasound region lies outside of the picture and was ignored")
+        return None
+    if ends != (right, bottom):
+        told.append("an ultrasound region reached one pixel too far and was cut")
+    return int(top), int(left), int(ends[1]), int(ends[0])
 
 
 def _nudged(last: Any, size: int) -> Any:

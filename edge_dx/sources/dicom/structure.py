@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from edge_dx.errors import UnreadableInput, UnsupportedInput
 from edge_dx.sources.limits import (
     MAX_ELEMENTS,
+    MAX_FRAMES,
     MAX_HEADER_VALUE_BYTES,
     MAX_INFLATED_BYTES,
     MAX_INFLATION,
     MAX_NESTING,
+    MAX_SEQUENCE_BYTES,
 )
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+NATIVE = {IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED}
+"""Transfer syntaxes whose pixels are not compressed."""
 UNDEFINED = 0xFFFFFFFF
 _LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 _SHORT = {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN",
@@ -32,7 +37,7 @@ _SHORT = {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", 
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 PIXEL_DATA = 0x7FE00010
 _FLOAT_PIXELS = (0x7FE00008, 0x7FE00009)
-PIXELS = (*_FLOAT_PIXELS, PIXEL_DATA)
+_OFFSET_TABLES = (0x7FE00001, 0x7FE00002)
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Layout:
         syntax: transfer syntax UID.
         implicit: value representations are not written.
         little: byte order of the data set.
-        start: offset of the data set, behind the file meta information.
+        header: (offset, length) of each element that is looked at, its tag included.
         pixels: (offset, length) of the value of Pixel Data, or None where there is none.
         words: whether its value representation is OW, which big endian swaps even at 8 bits.
         fragments: (offset, length) of each fragment where it is encapsulated; the first is the
@@ -54,8 +59,8 @@ class Layout:
     syntax: str
     implicit: bool
     little: bool
-    start: int
     pixels: tuple[int, int] | None
+    header: tuple[tuple[int, int], ...] = ()
     words: bool = False
     fragments: tuple[tuple[int, int], ...] = ()
     assumed: tuple[str, ...] = ()
@@ -67,13 +72,14 @@ def fragments_in(raw: BinaryIO, size: int) -> tuple[tuple[int, int], ...]:
     Raises:
         UnreadableInput: cut short or damaged.
     """
-    found = _Found()
-    _Walker(raw, found, implicit=False, little=True).fragments(0, size)
-    return tuple(found.fragments)
+    walker = _Walker(raw, {}, implicit=False, little=True)
+    walker.found.fragments, _ = walker.fragments(0, size)
+    return tuple(walker.found.fragments)
 
 
 @dataclass
 class _Found:
+    header: list[tuple[int, int]] = field(default_factory=list)
     pixels: tuple[int, int] | None = None
     words: bool = False
     fragments: list[tuple[int, int]] = field(default_factory=list)
@@ -107,6 +113,7 @@ def syntax_of(file: BinaryIO) -> tuple[str | None, int, tuple[str, ...]]:
 
     Raises:
         UnreadableInput: the file meta information is damaged.
+        UnsupportedInput: it has more elements than are read.
     """
     file.seek(0)
     head = file.read(132)
@@ -115,12 +122,15 @@ def syntax_of(file: BinaryIO) -> tuple[str | None, int, tuple[str, ...]]:
     if head[128:] != b"DICM":
         at, assumed = 0, ("no DICOM preamble",)
     size = file.seek(0, 2)
-    syntax = None
+    syntax, elements = None, 0
     while at + 8 <= size:
         file.seek(at)
         group, element, kind, short = struct.unpack("<HH2sH", file.read(8))
         if group != 2:
             break
+        elements += 1
+        if elements > MAX_ELEMENTS:
+            raise UnsupportedInput(f"it has more than {MAX_ELEMENTS} elements", "too_large")
         if kind in _LONG:
             value, length = at + 12, _long_length(file)
         elif kind in _SHORT:
@@ -136,7 +146,9 @@ def syntax_of(file: BinaryIO) -> tuple[str | None, int, tuple[str, ...]]:
     return syntax, at, assumed
 
 
-def walk(file: BinaryIO, size: int, syntax: str | None, start: int) -> Layout:
+def walk(
+    file: BinaryIO, size: int, syntax: str | None, start: int, wanted: Mapping[int, bool]
+) -> Layout:
     """Walks a data set from its start to the end of the file.
 
     Args:
@@ -144,6 +156,8 @@ def walk(file: BinaryIO, size: int, syntax: str | None, start: int) -> Layout:
         size: of the file, in bytes.
         syntax: transfer syntax UID, or None to tell implicit from explicit by the first element.
         start: offset of the data set.
+        wanted: tags of the elements that are looked at, and whether they are sequences: where no
+            value representation is written, nothing else tells.
 
     Raises:
         UnreadableInput: cut short or damaged.
@@ -153,12 +167,12 @@ def walk(file: BinaryIO, size: int, syntax: str | None, start: int) -> Layout:
     if syntax is None:
         syntax = EXPLICIT_LITTLE if _explicit(file, start) else IMPLICIT_LITTLE
         assumed = ("transfer syntax not stated, told by the first element",)
-    found = _Found()
     implicit, little = syntax == IMPLICIT_LITTLE, syntax != EXPLICIT_BIG
     if not implicit and not _explicit(file, start):
         implicit = True
         assumed = (*assumed, "value representations are not written, against the transfer syntax")
-    walker = _Walker(file, found, implicit=implicit, little=little)
+    walker = _Walker(file, wanted, implicit=implicit, little=little)
+    found = walker.found
     end = walker.elements(start, size, 0)
     if end != size:
         raise _damage("it ends within an element")
@@ -168,8 +182,8 @@ def walk(file: BinaryIO, size: int, syntax: str | None, start: int) -> Layout:
         syntax=syntax,
         implicit=walker.implicit,
         little=walker.little,
-        start=start,
         pixels=found.pixels,
+        header=tuple(found.header),
         words=found.words,
         fragments=tuple(found.fragments),
         assumed=assumed,
@@ -183,9 +197,13 @@ def _explicit(file: BinaryIO, start: int) -> bool:
 
 
 class _Walker:
-    def __init__(self, file: BinaryIO, found: _Found, *, implicit: bool, little: bool) -> None:
+    def __init__(
+        self, file: BinaryIO, wanted: Mapping[int, bool], *, implicit: bool, little: bool
+    ) -> None:
         self.file = file
-        self.found = found
+        self.wanted = wanted
+        self.found = _Found()
+        self.kept: set[int] = set()
         self.implicit = implicit
         self.little = little
         order = "<" if little else ">"
@@ -204,7 +222,8 @@ class _Walker:
                 return value
             if tag == PIXEL_DATA and depth == 0:
                 if length == UNDEFINED:
-                    self.found.pixels = (value, self.fragments(value, end) - value)
+                    self.found.fragments, stop = self.fragments(value, end)
+                    self.found.pixels = (value, stop - value)
                 elif length > end - value:
                     raise _damage(f"{length} bytes of pixels are announced, {end - value} are left")
                 else:
@@ -215,21 +234,47 @@ class _Walker:
                 self.found.stray += 1
             if tag in _FLOAT_PIXELS and depth == 0:
                 raise UnsupportedInput("pixels are floating point numbers, not integers", "format")
-            if length == UNDEFINED:
-                if kind not in (b"SQ", b"UN") and not implicit:
-                    raise _damage(f"element {_named(tag)} has no length and is no sequence")
-                # PS3.5 §6.2.2: an unknown value of undefined length is an implicit sequence.
-                inner = implicit or kind == b"UN"
-                at = self._items(value, end, depth + 1, inner, open_ended=True)
-                continue
-            if length > end - value:
-                raise _damage(
-                    f"element {_named(tag)} is {length} bytes long and {end - value} are left"
-                )
-            if kind == b"SQ":
-                self._items(value, value + length, depth + 1, implicit, open_ended=False)
-            at = value + length
+            begin, at = at, self._behind(tag, value, length, kind, end, depth, implicit)
+            if depth == 0 and tag in self.wanted:
+                self._keep(tag, begin, at)
         return at
+
+    def _behind(
+        self, tag: int, value: int, length: int, kind: bytes | None, end: int, depth: int,
+        implicit: bool,
+    ) -> int:  # fmt: skip
+        """Walks one element's value; gives where it ends."""
+        # PS3.5 §6.2.2: an unknown value of undefined length is an implicit sequence. pydicom takes
+        # one of stated length for what its dictionary says, and so do we where it is looked at.
+        sequence = kind == b"SQ" or (kind in (None, b"UN") and self.wanted.get(tag, False))
+        inner = implicit or kind == b"UN"
+        if length == UNDEFINED:
+            if tag == PIXEL_DATA and kind in (b"OB", b"OW"):  # an icon, compressed (PS3.5 A.4)
+                return self.fragments(value, end)[1]
+            if kind not in (b"SQ", b"UN") and not implicit:
+                raise _damage(f"element {_named(tag)} has no length and is no sequence")
+            return self._items(value, end, depth + 1, inner, open_ended=True)
+        if length > end - value:
+            raise _damage(
+                f"element {_named(tag)} is {length} bytes long and {end - value} are left"
+            )
+        if sequence:
+            self._items(value, value + length, depth + 1, inner, open_ended=False)
+        return value + length
+
+    def _keep(self, tag: int, begin: int, end: int) -> None:
+        """Notes an element that is looked at, once it is no longer than an honest one.
+
+        Of two with one tag (PS3.5 §7.1 allows one) every reader would believe another.
+        """
+        if tag in self.kept:
+            raise _damage(f"{_named(tag)} stands there twice")
+        self.kept.add(tag)
+        most = MAX_SEQUENCE_BYTES if self.wanted[tag] else MAX_HEADER_VALUE_BYTES
+        most = 8 * MAX_FRAMES if tag in _OFFSET_TABLES else most
+        if end - begin - 12 > most:
+            raise UnsupportedInput(f"{_named(tag)} is {end - begin} bytes long", "too_large")
+        self.found.header.append((begin, end - begin))
 
     def _header(self, at: int, end: int, implicit: bool) -> tuple[int, int, int, bytes | None]:
         """Tag, offset and length of the value, and its representation where one is written."""
@@ -250,7 +295,7 @@ class _Walker:
                 raise _damage("it ends within an element")
             return tag, at + 12, self.long.unpack_from(head, 8)[0], kind
         if kind not in _SHORT:
-            raise _damage(f"element {_named(tag)} has no value representation")
+            raise _damage(f"element {_named(tag)} has no known value representation")
         return tag, at + 8, self.short.unpack_from(head, 6)[0], kind
 
     def _items(self, at: int, end: int, depth: int, implicit: bool, *, open_ended: bool) -> int:
@@ -273,16 +318,18 @@ class _Walker:
             raise _damage("a sequence has no end")
         return at
 
-    def fragments(self, at: int, end: int) -> int:
+    def fragments(self, at: int, end: int) -> tuple[list[tuple[int, int]], int]:
+        """Offsets and lengths of fragments, and where they end."""
+        found: list[tuple[int, int]] = []
         while at + 8 <= end:
             tag, value, length, _ = self._header(at, end, implicit=True)
             if tag == _SEQUENCE_END:
-                if not self.found.fragments:
+                if not found:
                     raise _damage("its pixel data is empty")
-                return value
+                return found, value
             if tag != _ITEM or length > end - value:
                 raise _damage("its compressed pixel data is cut short or damaged")
-            self.found.fragments.append((value, length))
+            found.append((value, length))
             at = value + length
         raise _damage("its compressed pixel data is cut short")
 

@@ -1,0 +1,179 @@
+"""Butterworth and notch filters as second-order sections with carried state, and scaling."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from edge_dx.errors import MissingExtra, UnsupportedInput
+from edge_dx.signal.events import Array
+from edge_dx.signal.run import Run, pieces
+from edge_dx.signal.state import Arrays
+from edge_dx.signal.steps import Bandpass, Highpass, Mains, Notch, Scale
+from edge_dx.signal.timing import Timing
+
+QRS_HZ = 15.0
+"""Most of a QRS complex's power lies around it; the delay of a filter is told here."""
+FORGOTTEN = 0.01
+"""A filter has settled where all that is older moves it by less than this part of its size."""
+_LONGEST_S = 120
+"""A filter that has not settled after so long is refused: it would warm up all day."""
+
+
+def signal_library() -> Any:
+    """`scipy.signal`.
+
+    Raises:
+        MissingExtra: scipy is not installed.
+    """
+    try:
+        import scipy.signal
+    except ImportError as error:
+        raise MissingExtra("scipy", "ecg", "filtering a signal") from error
+    return scipy.signal
+
+
+def sections(step: Highpass | Bandpass | Notch, rate_hz: Fraction, mains_hz: Mains | None) -> Array:
+    """The step's second-order sections at this rate, (sections, 6).
+
+    Raises:
+        UnsupportedInput: the rate is too low for it, or the power line's frequency was not said.
+    """
+    scipy_signal, fs = signal_library(), float(rate_hz)
+    found: Array
+    if isinstance(step, Notch):
+        if mains_hz is None:
+            raise UnsupportedInput(
+                "the model's signal path takes out the power line, and nobody said which; give "
+                "mains_hz=50 (Europe, Africa, most of Asia) or 60 (the Americas)", "format"
+            )  # fmt: skip
+        _below_half(mains_hz, fs)
+        centres = [mains_hz * n for n in range(1, step.harmonics + 1) if mains_hz * n < 0.48 * fs]
+        # Harmonics as wide in hertz as the first: the line's frequency wanders by a part of it.
+        designs = [scipy_signal.iirnotch(f, step.quality * f / mains_hz, fs=fs) for f in centres]
+        found = np.concatenate([scipy_signal.tf2sos(b, a) for b, a in designs])
+    elif isinstance(step, Highpass):
+        _below_half(step.cutoff_hz, fs)
+        found = scipy_signal.butter(step.order, step.cutoff_hz, "highpass", fs=fs, output="sos")
+    else:
+        _below_half(step.high_hz, fs)
+        band = (step.low_hz, step.high_hz)
+        found = scipy_signal.butter(step.order, band, "bandpass", fs=fs, output="sos")
+    return np.ascontiguousarray(found, np.float64)
+
+
+def _below_half(frequency_hz: float, fs: float) -> None:
+    if not frequency_hz < 0.48 * fs:
+        raise UnsupportedInput(
+            f"a filter at {frequency_hz:g} Hz needs more than {frequency_hz / 0.48:.0f} samples "
+            f"per second, not {fs:g}", "format"
+        )  # fmt: skip
+
+
+class Filter:
+    """Second-order sections; where a lead begins anew they stand as after that value for ever."""
+
+    def __init__(self, name: str, sos: Array, rate_hz: Fraction, told_at_hz: float) -> None:
+        scipy_signal = signal_library()
+        self._sos, self._run = sos, scipy_signal.sosfilt
+        self._settled = scipy_signal.sosfilt_zi(sos)  # (sections, 2), for an input of 1
+        self._timing = Timing(
+            stage=name,
+            rate_hz=str(rate_hz),
+            delay_samples=round(group_delay(sos, told_at_hz, float(rate_hz))),
+            receptive_field_samples=settling_samples(sos, rate_hz),
+        )
+
+    @property
+    def timing(self) -> Timing:
+        """What it publishes."""
+        return self._timing
+
+    def start(self, leads: int) -> Arrays:
+        """The sections' memories, (leads, sections, 2)."""
+        return {"memory": np.zeros((leads, *self._settled.shape))}
+
+    def step(self, state: Arrays, run: Run) -> tuple[Arrays, Run]:
+        """Filters the rows."""
+        memory, values = state["memory"], np.empty_like(run.values)
+        for begin, end, anew in pieces(run.anew) if run.rows else ():
+            if anew.any():
+                memory = memory.copy()
+                memory[anew] = self._settled * run.values[..., begin][anew][:, None, None]
+            part, after = self._run(
+                self._sos, run.values[..., begin:end], zi=memory.transpose(2, 0, 1, 3)
+            )
+            values[..., begin:end], memory = part, after.transpose(1, 2, 0, 3)
+        return {"memory": memory}, Run(run.first, values, run.flags, run.anew)
+
+
+class Scaling:
+    """`x * factor`, cut to ±limit."""
+
+    def __init__(self, step: Scale, rate_hz: Fraction) -> None:
+        self._step = step
+        self._timing = Timing(
+            stage="scale", rate_hz=str(rate_hz), delay_samples=0, receptive_field_samples=1
+        )
+
+    @property
+    def timing(self) -> Timing:
+        """What it publishes."""
+        return self._timing
+
+    def start(self, leads: int) -> Arrays:
+        """Nothing to remember."""
+        return {}
+
+    def step(self, state: Arrays, run: Run) -> tuple[Arrays, Run]:
+        """Scales the rows."""
+        values = run.values * self._step.factor
+        if self._step.limit is not None:
+            values = np.clip(values, -self._step.limit, self._step.limit)
+        return {}, Run(run.first, values, run.flags, run.anew)
+
+
+def told_at(step: Highpass | Bandpass | Notch) -> float:
+    """The frequency at which the step's delay is told: the QRS, or the middle of a band beside.
+
+    A band narrower than the QRS rings, and where a ringing begins is a matter of convention; what
+    looks for beats in one (5 to 15 Hz) puts the R peak where a wider band shows it.
+    """
+    if isinstance(step, Bandpass) and not step.low_hz <= QRS_HZ <= step.high_hz:
+        return float(np.sqrt(step.low_hz * step.high_hz))
+    return QRS_HZ
+
+
+def group_delay(sos: Array, frequency_hz: float, fs: float) -> float:
+    """Delay of a narrow packet around a frequency, in samples (the phase's slope)."""
+    around = 2 * np.pi * (frequency_hz + np.array([-0.05, 0.05])) / fs
+    z = np.exp(1j * around)[:, None]
+    above = sos[:, 0] + sos[:, 1] / z + sos[:, 2] / z**2
+    below = sos[:, 3] + sos[:, 4] / z + sos[:, 5] / z**2
+    turn = np.angle((above[1] / below[1]) / (above[0] / below[0])).sum()
+    return max(0.0, -float(turn) / float(around[1] - around[0]))
+
+
+def settling_samples(sos: Array, rate_hz: Fraction) -> int:
+    """Samples after which what is older moves the output by less than `FORGOTTEN` of its size.
+
+    With |x| ≤ 1 before it, that part is at most the sum of the impulse response's absolute values
+    from there on.
+
+    Raises:
+        UnsupportedInput: it takes minutes.
+    """
+    longest = int(_LONGEST_S * rate_hz)
+    impulse = np.zeros(longest)
+    impulse[0] = 1.0
+    response = np.abs(signal_library().sosfilt(sos, impulse))
+    left = np.cumsum(response[::-1])[::-1]
+    settled = int(np.argmax(left < FORGOTTEN))
+    if not left[-1] < FORGOTTEN or left[longest // 2] >= FORGOTTEN:
+        raise UnsupportedInput(
+            f"a filter of this path has not settled after {_LONGEST_S // 2} s; raise its cutoff",
+            "format",
+        )
+    return max(1, settled)
