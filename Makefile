@@ -36,7 +36,7 @@ peers: $(VENV)/.peers
 
 # TensorRT for RTX without its dependencies: they are CUDA's runtime, which needs a GPU.
 $(VENV)/.peers: $(VENV)/.ready
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[tflite,openvino,tflite-export,gdcm]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[tflite,openvino,tflite-export,gdcm,oracles]'
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps \
 		tensorrt-rtx-cu12-libs tensorrt-rtx-cu12-bindings
 	touch $@
