@@ -20,8 +20,8 @@ from edge_dx.manifest import (
     Name,
     Part,
     Positive,
-    Quality,
     Reconstruction,
+    Rules,
     Text,
     Values,
     VectorInput,
@@ -132,22 +132,9 @@ class FamiliarityPart(Part, frozen=True, kw_only=True):
     refuses: Fraction = 0.995
 
 
-class EligibilityPart(Part, frozen=True, kw_only=True):
+class EligibilityPart(Rules, frozen=True, kw_only=True):
     """The limits of `edge_dx.manifest.Eligibility`; what the data give is still to be made."""
 
-    modalities: tuple[str, ...] = ()
-    body_parts: tuple[str, ...] = ()
-    views: tuple[str, ...] = ()
-    sop_classes: tuple[str, ...] = ()
-    frames: Literal["single", "each"] = "single"
-    for_processing: bool = False
-    min_age_years: Annotated[float, Meta(ge=0.0)] = 0.0
-    min_side_px: Count = 0
-    max_aspect: Annotated[float, Meta(ge=1.0)] = 100.0
-    min_contrast: Fraction = 0.0
-    max_clipped: Fraction = 1.0
-    max_colour: Fraction = 1.0
-    quality: Quality | None = None
     likeness: LikenessPart | None = None
     familiarity: FamiliarityPart | None = None
 

@@ -167,6 +167,26 @@ def test_engines_that_report_home_are_imported_in_one_place() -> None:
 # --- documents ---
 
 
+def test_the_limits_in_the_documents_are_those_of_the_readers() -> None:
+    """Counts as they stand, bytes in MB; each in its row of the table."""
+    from edge_dx.sources import limits
+
+    told = (ROOT / "docs" / "hostile-input.md").read_text("utf-8")
+    rows = {line.split("|")[1].strip(): line.split("|")[2].strip()
+            for line in told.splitlines() if line.count("|") == 4}  # fmt: skip
+    for name, value in (
+        ("frames", f"{limits.MAX_FRAMES:,}"),
+        ("elements of a DICOM file, those in sequences included", f"{limits.MAX_ELEMENTS:,}"),
+        ("sequences within sequences", str(limits.MAX_NESTING)),
+        ("scans of a progressive JPEG", str(limits.MAX_SCANS)),
+        ("a picture, or a DICOM file of one frame", f"{limits.MAX_FILE_BYTES >> 20} MB"),
+        ("bytes of a frame, decoded: rows × columns × samples × bytes",
+         f"{limits.MAX_FRAME_BYTES >> 20} MB"),
+        ("a header value that is looked at", f"{limits.MAX_HEADER_VALUE_BYTES >> 20} MB"),
+    ):  # fmt: skip
+        assert rows[name] == value, name
+
+
 def test_the_schema_in_the_documents_is_that_of_the_types() -> None:
     written = json.loads((ROOT / "docs" / "manifest.schema.json").read_text("utf-8"))
     as_json = json.loads(json.dumps(manifest.json_schema()))  # tuples become lists

@@ -18,7 +18,7 @@ import msgspec
 from edge_dx.errors import ManifestError, SchemaTooNew
 from edge_dx.manifest.checks import contradiction, require_operating_points
 from edge_dx.manifest.contract import Budget, DataSet, GoldenCase, Manifest, Member, Provenance
-from edge_dx.manifest.eligibility import Eligibility, Familiarity, Likeness, Quality
+from edge_dx.manifest.eligibility import Eligibility, Familiarity, Likeness, Quality, Rules
 from edge_dx.manifest.tensors import (
     AnyInput,
     AnyOutput,
@@ -51,8 +51,8 @@ __all__ = [
     "Eligibility", "EngineFigures", "Estimate", "Familiarity", "Features", "Fidelity", "GoldenCase",
     "Group", "HeatMap", "ImageInput", "InstructionSet", "Likeness", "Manifest", "Mask", "Member",
     "Name", "OperatingPoint", "Part", "Positive", "Probability", "Provenance", "Quality",
-    "Reconstruction", "Scores", "Sha256", "Text", "Unsure", "ValueField", "Values", "Variant",
-    "VectorField", "VectorInput", "Wire", "encode", "json_schema", "parse",
+    "Reconstruction", "Rules", "Scores", "Sha256", "Text", "Unsure", "ValueField", "Values",
+    "Variant", "VectorField", "VectorInput", "Wire", "encode", "json_schema", "parse",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1

@@ -54,11 +54,8 @@ class Quality(Part, frozen=True, kw_only=True):
     max_text: Probability = 1.0
 
 
-class Eligibility(Part, frozen=True, kw_only=True):
-    """What a study must be for the model to judge it.
-
-    Header rules apply where the header says something; what is absent is assumed, and the result
-    lists the assumption. An empty tuple accepts anything.
+class Rules(Part, frozen=True, kw_only=True):
+    """The limits that are stated and not fitted; a recipe and a manifest share them.
 
     Attributes:
         modalities: DICOM modality codes, for example `CR`, `DX`.
@@ -75,8 +72,6 @@ class Eligibility(Part, frozen=True, kw_only=True):
         max_clipped: share of pixels at one or other end of the data's range.
         max_colour: mean absolute difference between colour channels, over the full range.
         quality: limits of exposure, sharpness, field and burned-in text, or None to skip them.
-        likeness: coarse likeness to the training films before inference, or None to skip it.
-        familiarity: the features' distance to the training films after inference, or None.
     """
 
     modalities: tuple[str, ...] = ()
@@ -92,5 +87,18 @@ class Eligibility(Part, frozen=True, kw_only=True):
     max_clipped: Probability = 1.0
     max_colour: Probability = 1.0
     quality: Quality | None = None
+
+
+class Eligibility(Rules, frozen=True, kw_only=True):
+    """What a study must be for the model to judge it.
+
+    Header rules apply where the header says something; what is absent is assumed, and the result
+    lists the assumption. An empty tuple accepts anything.
+
+    Attributes:
+        likeness: coarse likeness to the training films before inference, or None to skip it.
+        familiarity: the features' distance to the training films after inference, or None.
+    """
+
     likeness: Likeness | None = None
     familiarity: Familiarity | None = None
