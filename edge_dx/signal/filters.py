@@ -72,28 +72,39 @@ def _below_half(frequency_hz: float, fs: float) -> None:
         )  # fmt: skip
 
 
-class Filter:
-    """Second-order sections; where a lead begins anew they stand as after that value for ever."""
+class Filters:
+    """Consecutive filters as one cascade of second-order sections.
 
-    def __init__(self, name: str, sos: Array, rate_hz: Fraction, told_at_hz: float) -> None:
-        scipy_signal = signal_library()
-        self._sos, self._run = sos, scipy_signal.sosfilt
-        self._settled = scipy_signal.sosfilt_zi(sos)  # (sections, 2), for an input of 1
-        self._timing = Timing(
-            stage=name,
-            rate_hz=str(rate_hz),
-            delay_samples=round(group_delay(sos, told_at_hz, float(rate_hz))),
-            receptive_field_samples=settling_samples(sos, rate_hz),
+    Where a lead begins anew they stand as after that value for ever.
+    """
+
+    def __init__(self, rate_hz: Fraction) -> None:
+        self._run, self._rate_hz = signal_library().sosfilt, rate_hz
+        self._sos, self._timings = np.zeros((0, 6)), list[Timing]()
+
+    def add(self, name: str, sos: Array, told_at_hz: float) -> None:
+        """Another one, behind those that are there."""
+        self._sos = np.ascontiguousarray(np.concatenate([self._sos, sos]))
+        # (sections, 2), for an input of 1
+        self._settled = signal_library().sosfilt_zi(self._sos)
+        delay = group_delay(sos, told_at_hz, float(self._rate_hz))
+        self._timings.append(
+            Timing(
+                stage=name,
+                rate_hz=str(self._rate_hz),
+                delay_samples=round(delay),
+                receptive_field_samples=settling_samples(sos, self._rate_hz),
+            )
         )
 
     @property
-    def timing(self) -> Timing:
-        """What it publishes."""
-        return self._timing
+    def timings(self) -> tuple[Timing, ...]:
+        """What they publish, each by itself."""
+        return tuple(self._timings)
 
     def start(self, leads: int) -> Arrays:
         """The sections' memories, (leads, sections, 2)."""
-        return {"memory": np.zeros((leads, *self._settled.shape))}
+        return {"memory": np.zeros((leads, len(self._sos), 2))}
 
     def step(self, state: Arrays, run: Run) -> tuple[Arrays, Run]:
         """Filters the rows."""
@@ -102,26 +113,29 @@ class Filter:
             if anew.any():
                 memory = memory.copy()
                 memory[anew] = self._settled * run.values[..., begin][anew][:, None, None]
-            part, after = self._run(
-                self._sos, run.values[..., begin:end], zi=memory.transpose(2, 0, 1, 3)
-            )
-            values[..., begin:end], memory = part, after.transpose(1, 2, 0, 3)
+            memory, values[..., begin:end] = self.calmly(memory, run.values[..., begin:end])
         return {"memory": memory}, Run(run.first, values, run.flags, run.anew)
+
+    def calmly(self, memory: Array, values: Array) -> tuple[Array, Array]:
+        """New memory, and values in which no lead begins anew."""
+        if not values.shape[-1]:
+            return memory, values
+        found, after = self._run(self._sos, values, zi=memory.transpose(2, 0, 1, 3))
+        return after.transpose(1, 2, 0, 3), found
 
 
 class Scaling:
-    """`x * factor`, cut to ±limit."""
+    """`x * factor`, cut to ±limit.
+
+    Attributes:
+        timings: what it publishes.
+    """
 
     def __init__(self, step: Scale, rate_hz: Fraction) -> None:
         self._step = step
-        self._timing = Timing(
-            stage="scale", rate_hz=str(rate_hz), delay_samples=0, receptive_field_samples=1
+        self.timings = (
+            Timing(stage="scale", rate_hz=str(rate_hz), delay_samples=0, receptive_field_samples=1),
         )
-
-    @property
-    def timing(self) -> Timing:
-        """What it publishes."""
-        return self._timing
 
     def start(self, leads: int) -> Arrays:
         """Nothing to remember."""
@@ -129,10 +143,15 @@ class Scaling:
 
     def step(self, state: Arrays, run: Run) -> tuple[Arrays, Run]:
         """Scales the rows."""
-        values = run.values * self._step.factor
+        return {}, Run(run.first, self.scaled(run.values), run.flags, run.anew)
+
+    def scaled(self, values: Array) -> Array:
+        """The values alone."""
+        if self._step.factor != 1.0:
+            values = values * self._step.factor
         if self._step.limit is not None:
-            values = np.clip(values, -self._step.limit, self._step.limit)
-        return {}, Run(run.first, values, run.flags, run.anew)
+            values = np.minimum(np.maximum(values, -self._step.limit), self._step.limit)
+        return values
 
 
 def told_at(step: Highpass | Bandpass | Notch) -> float:

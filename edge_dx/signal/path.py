@@ -7,7 +7,6 @@ however many streams go together, the rows and events are the same to the bit.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -16,19 +15,25 @@ import numpy as np
 
 from edge_dx.errors import TensorMismatch, UnsupportedInput
 from edge_dx.signal import steps as vocabulary
-from edge_dx.signal.events import INVALID, WARMUP, Array, Block, Event, Samples, Warmup, in_order
-from edge_dx.signal.filters import Filter, Scaling, sections, told_at
-from edge_dx.signal.gaps import Arrival, arrival
+from edge_dx.signal.calm import Blocks, Calm, Lot, calm_block
+from edge_dx.signal.events import Array, Block, Samples
+from edge_dx.signal.filters import Filters, Scaling, sections, told_at
 from edge_dx.signal.quality import Rules, Watch
 from edge_dx.signal.resample import Resampler
-from edge_dx.signal.run import Run, Stage
-from edge_dx.signal.state import STATE_VERSION, Arrays, State, restored, stacked, unstacked
+from edge_dx.signal.run import Stage
+from edge_dx.signal.state import (
+    STATE_VERSION,
+    Arrays,
+    Joined,
+    State,
+    put,
+    restored,
+    stacked,
+    unstacked,
+)
+from edge_dx.signal.thorough import Thorough
 from edge_dx.signal.timing import Clockwork, Rate, exact_rate
 
-_AT_ONCE = 2048
-"""Longer arrivals are worked off in parts, so that memory does not grow with them."""
-_TOGETHER = 64
-"""Streams that go through the filters in one call; with more the rows no longer fit the cache."""
 MAX_LEADS = 64
 
 
@@ -70,25 +75,31 @@ class SignalPath:
                 f"1 to {MAX_LEADS} leads of different names, not {list(self.leads)}", "format"
             )
         self._stages: list[Stage] = []
-        self._round, rate = 1, self.rate_hz
+        rate, resampled = self.rate_hz, False
         for step in steps:
             if isinstance(step, vocabulary.Resample):
-                if self._round > 1 or rate != self.rate_hz:
+                if resampled:
                     raise UnsupportedInput("a signal path resamples once", "format")
                 if rate == step.to_hz:
                     continue
                 resampler = Resampler(rate, step.to_hz)
-                self._round, rate = resampler.down, Fraction(step.to_hz)
+                rate, resampled = Fraction(step.to_hz), True
                 self._stages.append(resampler)
             elif isinstance(step, vocabulary.Scale):
                 self._stages.append(Scaling(step, rate))
             else:
-                name, sos = type(step).__name__.lower(), sections(step, rate, mains_hz)
-                self._stages.append(Filter(name, sos, rate, told_at(step)))
-        self.timings = tuple(stage.timing for stage in self._stages)
+                if not self._stages or not isinstance(self._stages[-1], Filters):
+                    self._stages.append(Filters(rate))
+                cascade = self._stages[-1]
+                assert isinstance(cascade, Filters), "it was put there"
+                name = type(step).__name__.lower()
+                cascade.add(name, sections(step, rate, mains_hz), told_at(step))
+        self.timings = tuple(timing for stage in self._stages for timing in stage.timings)
         self.clock = Clockwork(self.rate_hz, rate, self.timings)
-        self._settling = self.clock.receptive_field - 1
-        self._watch = Watch(rules, self.rate_hz, self.leads, warms_up=self._settling > 0)
+        settling = self.clock.receptive_field - 1
+        self._watch = Watch(rules, self.rate_hz, self.leads, warms_up=settling > 0)
+        self._calm = Calm(self._stages, self._watch, len(self.leads), settling)
+        self._thorough = Thorough(self._stages, self._watch, self._calm, self.clock, self.leads)
         told = [STATE_VERSION, str(self.rate_hz), self.leads, list(steps), mains_hz, rules]
         self._digest = hashlib.sha256(msgspec.json.encode(told)).digest()[:16]
 
@@ -125,6 +136,16 @@ class SignalPath:
             TensorMismatch: not (n, leads) numbers, an impossible index, or another path's state.
             OutOfOrder: samples whose index has passed. The state given is still good.
         """
+        if state.calm and state.made_by == self._digest:
+            mv = self._calm.plain(int(state.arrays["next"]), samples)
+            if mv is not None:
+                moving = {name: state.arrays[name][None] for name in self._calm.moving}
+                passed = self._calm.step(moving, mv[None])
+                if isinstance(passed, tuple):
+                    after, first, values = passed
+                    arrays = {**state.arrays, **{n: a[0, ...] for n, a in after.items()}}
+                    block = calm_block(int(first[0]), values[0], arrays["segment"])
+                    return State(self._digest, arrays, calm=True), block
         states, blocks = self.step_many([state], [samples])
         return states[0], blocks[0]
 
@@ -144,105 +165,104 @@ class SignalPath:
             raise TensorMismatch(f"{len(states)} states for {len(samples)} arrivals")
         if any(state.made_by != self._digest for state in states):
             raise TensorMismatch("the state is that of another signal path; use its own")
-        arrivals = [
-            arrival(arrived, int(state.arrays["next"]), len(self.leads), self._watch.conceal)
-            for state, arrived in zip(states, samples, strict=True)
-        ]
-        together: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        after, blocks = list(states), [self._nothing()] * len(states)
-        for number, came in enumerate(arrivals):
-            if came is not None:
-                key = (came.mv.shape[1], came.first % self._round, came.lost, came.jump,
-                       came.lead_off is None)  # fmt: skip
-                together[key].append(number)
-        lots = [
-            alike[begin : begin + _TOGETHER]
-            for alike in together.values()
-            for begin in range(0, len(alike), _TOGETHER)
-        ]
-        for numbers in lots:
-            came_together = [found for n in numbers if (found := arrivals[n]) is not None]
-            arrays, found_blocks = self._advance(stacked([states[n] for n in numbers]),
-                                                 came_together)  # fmt: skip
-            new = unstacked(arrays, self._digest, len(numbers))
-            for n, state, block in zip(numbers, new, found_blocks, strict=True):
-                after[n], blocks[n] = state, block
-        return after, blocks
+        expected = [int(state.arrays["next"]) for state in states]
+        alike, plain = self._calm.lots([state.calm for state in states], expected, samples)
+        lots: list[Lot] = []
+        after = list(states)
+        for streams in alike:
+            arrays = stacked([states[stream] for stream in streams], self._calm.moving)
+            passed = self._calmly(streams, arrays, plain)
+            if passed is not None:
+                lot, moved = passed
+                lots.append(lot)
+                own = unstacked(moved, len(lot.streams))
+                for stream, new in zip(lot.streams.tolist(), own, strict=True):
+                    held = {**states[stream].arrays, **new}
+                    after[stream] = State(self._digest, held, calm=True)
+        gone = {stream for lot in lots for stream in lot.streams.tolist()}
+        rest = [stream for stream in range(len(states)) if stream not in gone]
+        if not rest and states:
+            segment = np.array([state.arrays["segment"] for state in states])
+            return after, list(Blocks(lots, {}, segment))
+        found, blocks = self._thorough.step([states[n] for n in rest], [samples[n] for n in rest])
+        for stream, state in zip(rest, found, strict=True):
+            after[stream] = state
+        if not lots:
+            return after, blocks
+        segment = np.array([state.arrays["segment"] for state in after])
+        return after, list(Blocks(lots, dict(zip(rest, blocks, strict=True)), segment))
 
-    def _nothing(self) -> Block:
-        empty = np.zeros((0, len(self.leads)))
-        return Block(
-            np.zeros(0, np.int64), empty, empty.astype(np.uint8), empty.astype(np.int64), ()
+    def join(self, states: Sequence[State]) -> Joined:
+        """States side by side, for `step_joined`; the states stay good.
+
+        Raises:
+            TensorMismatch: one of another path, or none at all.
+        """
+        if not states or any(state.made_by != self._digest for state in states):
+            raise TensorMismatch("states of this very path are joined, at least one")
+        return Joined(
+            self._digest,
+            stacked(states, states[0].arrays),
+            [state.calm for state in states],
         )
 
-    def _advance(self, arrays: Arrays, came: list[Arrival]) -> tuple[Arrays, list[Block]]:
-        """All samples of streams of one kind, in parts of bounded size."""
-        first = np.array([found.first for found in came], np.int64)
-        mv = np.stack([found.mv for found in came])
-        off = None
-        if came[0].lead_off is not None:
-            off = np.stack([found.lead_off for found in came if found.lead_off is not None])
-        parts: list[tuple[Run, Array]] = []
-        events: list[list[Event]] = [[found.gap] if found.gap else [] for found in came]
-        at_once = max(256, _AT_ONCE // len(came))
-        for begin in range(0, mv.shape[-1], at_once):
-            end = begin + at_once
-            arrays, run, said = self._watch_and_filter(
-                arrays,
-                first + begin,
-                mv[..., begin:end],
-                None if off is None else off[..., begin:end],
-                lost=came[0].lost if not begin else 0,
-                jump=came[0].jump and not begin,
-            )
-            arrays, run, segment, ready = self._settle(arrays, run)
-            parts.append((run, segment))
-            for stream, (front, back) in enumerate(zip(said, ready, strict=True)):
-                events[stream] += front + back
-        arrays = {**arrays, "next": first + mv.shape[-1]}
-        blocks = [self._block(stream, parts, events[stream]) for stream in range(len(came))]
-        return arrays, blocks
+    def split(self, joined: Joined) -> list[State]:
+        """The states again."""
+        found = unstacked(joined.arrays, joined.streams)
+        return [
+            State(self._digest, arrays, calm)
+            for arrays, calm in zip(found, joined.calm, strict=True)
+        ]
 
-    def _watch_and_filter(
-        self, arrays: Arrays, first: Array, mv: Array, off: Array | None, *, lost: int, jump: bool
-    ) -> tuple[Arrays, Run, list[list[Event]]]:
-        watched, run, events = self._watch.step(arrays, first, mv, off, lost=lost, jump=jump)
-        arrays = {**arrays, **watched}
-        for number, stage in enumerate(self._stages):
-            mark = f"{number}."
-            own = {n[len(mark) :]: a for n, a in arrays.items() if n.startswith(mark)}
-            own, run = stage.step(own, run)
-            arrays.update({mark + name: array for name, array in own.items()})
-        return arrays, run, events
+    def step_joined(
+        self, joined: Joined, samples: Sequence[Samples | Array]
+    ) -> tuple[Joined, Blocks]:
+        """As `step_many`, to the bit; but states that nothing is amiss with stay side by side.
 
-    def _settle(self, arrays: Arrays, run: Run) -> tuple[Arrays, Run, Array, list[list[Event]]]:
-        """Counts segments and rows since the last beginning, and flags those that warm up."""
-        events: list[list[Event]] = [[] for _ in run.first]
-        segment = arrays["segment"][..., None] + np.cumsum(run.anew, axis=-1)
-        if not run.rows:
-            return arrays, run, segment, events
-        # Rows since the lead began anew, or had no signal; those themselves are row 0.
-        broken = run.anew | (run.flags & INVALID > 0)
-        rows = np.arange(run.rows)
-        last = np.maximum.accumulate(np.where(broken, rows, -1), axis=-1)
-        since = np.where(last >= 0, rows - last, arrays["since"][..., None] + 1 + rows)
-        flags = run.flags
-        if self._settling:
-            flags = flags | np.where(since < self._settling, WARMUP, 0).astype(np.uint8)
-            for stream, lead, row in np.argwhere(since == self._settling).tolist():
-                at = self.clock.arrives(int(run.first[stream]) + row)
-                events[stream].append(Warmup(at, at, self.leads[lead], ready=True))
-        after = {**arrays, "segment": segment[..., -1], "since": since[..., -1]}
-        return after, Run(run.first, run.values, flags, run.anew), segment, events
+        Raises what `step_many` raises; nothing has been done then.
+        """
+        if joined.made_by != self._digest:
+            raise TensorMismatch("the states are those of another signal path; use its own")
+        if len(samples) != joined.streams:
+            raise TensorMismatch(f"{joined.streams} streams, and {len(samples)} arrivals")
+        alike, plain = self._calm.lots(joined.calm, joined.arrays["next"].tolist(), samples)
+        lots: list[Lot] = []
+        after: Arrays = dict(joined.arrays)
+        everyone = range(joined.streams)
+        for streams in alike:
+            all_of_them = len(streams) == len(everyone)
+            arrays = {
+                name: joined.arrays[name] if all_of_them else joined.arrays[name][streams]
+                for name in self._calm.moving
+            }
+            passed = self._calmly(streams, arrays, plain)
+            if passed is not None:
+                lot, moved = passed
+                lots.append(lot)
+                put(after, joined.arrays, lot.streams, moved)
+        calm, blocks = list(joined.calm), dict[int, Block]()
+        rest = sorted({*everyone}.difference(*(lot.streams.tolist() for lot in lots)))
+        if rest:
+            before = {name: array[rest] for name, array in joined.arrays.items()}
+            states = [State(self._digest, own) for own in unstacked(before, len(rest))]
+            states, found = self._thorough.step(states, [samples[stream] for stream in rest])
+            put(after, joined.arrays, np.array(rest), stacked(states, after))
+            for stream, state, block in zip(rest, states, found, strict=True):
+                calm[stream], blocks[stream] = state.calm, block
+        return Joined(self._digest, after, calm), Blocks(lots, blocks, after["segment"])
 
-    def _block(self, stream: int, parts: list[tuple[Run, Array]], events: list[Event]) -> Block:
-        def rows(pieces: list[Array]) -> Array:
-            return np.ascontiguousarray(np.concatenate([p[stream] for p in pieces], axis=-1).T)
-
-        return Block(
-            index=np.concatenate([int(r.first[stream]) + np.arange(r.rows) for r, _ in parts]),
-            values=rows([run.values for run, _ in parts]),
-            flags=rows([run.flags for run, _ in parts]),
-            segment=rows([segment for _, segment in parts]),
-            events=in_order(events, self.leads),
-        )
+    def _calmly(
+        self, streams: list[int], arrays: Arrays, plain: Sequence[Array | None]
+    ) -> tuple[Lot, Arrays] | None:
+        """Those of these streams that can go the short way, and their moving arrays after it."""
+        mv = np.array([plain[stream] for stream in streams])
+        who = np.array(streams)
+        passed = self._calm.step(arrays, mv)
+        if not isinstance(passed, tuple):
+            who = who[passed]
+            if not len(who):
+                return None
+            passed = self._calm.step({name: a[passed] for name, a in arrays.items()}, mv[passed])
+            assert isinstance(passed, tuple), "they had been asked"
+        after, first, values = passed
+        return Lot(who, first, values), after

@@ -9,7 +9,7 @@ from the beginning is said when it is known, never earlier.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Annotated, Any
 
@@ -60,7 +60,10 @@ class Watch:
 
     Attributes:
         conceal: samples in a row that are held.
+        moving: names of the arrays that sound samples change.
     """
+
+    moving = ("held", "still")
 
     def __init__(
         self, rules: Rules, rate_hz: Fraction, leads: Sequence[str], *, warms_up: bool
@@ -127,6 +130,39 @@ class Watch:
             "invalid": invalid[..., -1], "told": status[..., -1], "off": off[..., -1],
         }  # fmt: skip
         return after, Run(first, held, flags, anew), events
+
+    def sound(self, arrays: Mapping[str, Array]) -> Array:
+        """(streams, leads) where nothing was amiss with the last sample, nor was anything told."""
+        amiss = arrays["invalid"] | arrays["off"] | (arrays["missing"] > 0) | (arrays["told"] > 0)
+        return np.asarray(~amiss)
+
+    def calmly(self, state: Mapping[str, Array], mv: Array) -> Arrays | Array:
+        """The moving arrays after samples of sound leads; or (streams,) in which nothing is amiss.
+
+        Args:
+            state: streams first.
+            mv: (streams, leads, n), n > 0, of which none was lost and no electrode is off.
+        """
+        size = np.abs(mv)
+        if not self._whole(size.max()):  # NaN is not
+            return np.asarray(self._whole(size.max(axis=(1, 2))))
+        apart = np.empty_like(mv)
+        np.subtract(mv[..., 0], state["held"], out=apart[..., 0])
+        np.subtract(mv[..., 1:], mv[..., :-1], out=apart[..., 1:])
+        stands = np.abs(apart, out=apart) <= self._rules.flat_mv
+        still = state["still"]
+        if int(still.max()) + mv.shape[-1] < self._flat and not stands[..., -1].any():
+            return {"held": mv[..., -1].copy(), "still": np.zeros_like(still)}
+        runs = _run_lengths(stands, still)
+        moving = (runs < self._flat).all(axis=(1, 2))
+        if not moving.all():
+            return np.asarray(moving)
+        return {"held": mv[..., -1].copy(), "still": runs[..., -1].copy()}
+
+    def _whole(self, size: Any) -> Any:
+        """Whether what is so large is a signal."""
+        whole = size <= self._rules.absurd_mv
+        return whole if self._rail_mv is None else whole & (size < self._rail_mv)
 
     def _cause(self, mv: Array, off: Array, lost: int) -> Array:
         cause = np.zeros(mv.shape, np.uint8)

@@ -46,8 +46,8 @@ class Stage(Protocol):
     """One compiled step."""
 
     @property
-    def timing(self) -> Timing:
-        """What it publishes."""
+    def timings(self) -> tuple[Timing, ...]:
+        """What its steps publish, in order."""
 
     def start(self, leads: int) -> Arrays:
         """Its arrays for one stream, all zeros."""

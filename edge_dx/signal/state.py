@@ -6,7 +6,7 @@ it, go back to it, or write it to disk (`np.savez(file, **state.to_arrays())`, n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from edge_dx.errors import TensorMismatch
 from edge_dx.signal.events import Array
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 """Raised whenever the meaning of an array changes; an older state is refused, never bent."""
 _VERSION, _MADE_BY = "state_version", "made_by"
 
@@ -27,10 +27,13 @@ class State:
     Attributes:
         made_by: digest of the path (rate, leads, steps, rules): a state fits no other one.
         arrays: name → array, read only.
+        calm: a note of the path: these arrays allow the short way (`edge_dx.signal.calm`). It
+            follows from them, changes nothing in what comes out, and is not saved.
     """
 
     made_by: bytes
     arrays: Mapping[str, Array] = field(repr=False)
+    calm: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         """Lock the arrays, so that an old state stays what it was."""
@@ -44,6 +47,31 @@ class State:
             _MADE_BY: np.frombuffer(self.made_by, np.uint8),
             **self.arrays,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """What a path remembers of several streams, side by side.
+
+    Attributes:
+        made_by: as of `State`.
+        arrays: name → array with the streams as its first axis, read only.
+        calm: as of `State`, of each.
+    """
+
+    made_by: bytes
+    arrays: Mapping[str, Array] = field(repr=False)
+    calm: Sequence[bool] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Lock the arrays, as those of a `State`."""
+        for array in self.arrays.values():
+            array.flags.writeable = False
+
+    @property
+    def streams(self) -> int:
+        """How many."""
+        return len(self.arrays["next"])
 
 
 def restored(arrays: Mapping[str, Array], like: State) -> State:
@@ -79,20 +107,33 @@ def restored(arrays: Mapping[str, Array], like: State) -> State:
     return State(like.made_by, taken)
 
 
-def stacked(states: Sequence[State]) -> dict[str, Array]:
+def stacked(states: Sequence[State], names: Iterable[str]) -> dict[str, Array]:
     """name → array with the streams as its first axis; not to be written to."""
-    first = states[0].arrays
     if len(states) == 1:
-        return {name: array[None] for name, array in first.items()}
-    return {name: np.stack([state.arrays[name] for state in states]) for name in first}
+        return {name: states[0].arrays[name][None] for name in names}
+    # np.stack without its checks; the arrays of one path have one shape.
+    return {name: np.array([state.arrays[name] for state in states]) for name in names}
 
 
-def unstacked(arrays: Mapping[str, Array], made_by: bytes, streams: int) -> list[State]:
-    """The other way round."""
+def unstacked(arrays: Mapping[str, Array], streams: int) -> list[dict[str, Array]]:
+    """The other way round; copies, so that one stream does not keep the others in memory."""
     return [
-        State(made_by, {name: np.array(array[stream]) for name, array in arrays.items()})
+        {name: np.array(array[stream]) for name, array in arrays.items()}
         for stream in range(streams)
     ]
+
+
+def put(
+    into: dict[str, Array], before: Mapping[str, Array], streams: Array, new: Mapping[str, Array]
+) -> None:
+    """Puts some streams' arrays beside those of the others, which are not written to."""
+    for name, array in new.items():
+        if len(streams) == len(before[name]):
+            into[name] = array
+            continue
+        if into[name] is before[name]:
+            into[name] = before[name].copy()
+        into[name][streams] = array
 
 
 Arrays = dict[str, Any]
