@@ -1,7 +1,7 @@
 # make demo   set up .venv, export the reference model, prove it, judge phantoms, write a report
 # make test   the tests
 # make lint   ruff and mypy
-# make zoo    train and export the shipped reference model again (needs the data, see docs)
+# make zoo    train and export the shipped bundles again (needs the data, see docs)
 # make peers  the other engines and what makes their files, so that no test is skipped for them
 # make bench  the benchmarks side by side
 # make fuzz   coverage-guided fuzzing, SECONDS for each reader
@@ -21,7 +21,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	  "the workstation needs Python 3.11 or newer: make PYTHON=python3.12 (the device runs on 3.10)" >&2; \
 	  exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dicom,export,ecg,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dicom,export,ecg,bridge,dev]'
 	touch $@
 
 demo: $(VENV)/.ready
@@ -49,9 +49,14 @@ lint: $(VENV)/.ready
 zoo: train
 	$(BIN)/edge-dx-export export/zoo/chest_tb/recipe.toml -o edge_dx/zoo/chest-tb.edx \
 		--key $(KEY) --data $(DATA) --write-evidence --report build/export
+	for bundle in beats af; do \
+		$(BIN)/edge-dx-export export/zoo/ecg_$$bundle/recipe.toml -o edge_dx/zoo/ecg-$$bundle.edx \
+			--key $(KEY) --data $(DATA) --write-evidence || exit 1; done
 
 train: $(VENV)/.ready
 	$(BIN)/python -m export.training.chest_tb --data $(DATA) --out export/zoo/chest_tb
+	for network in detector beats rhythm; do \
+		$(BIN)/python -m export.training.ecg.$$network --data $(DATA) || exit 1; done
 
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/runtime.py
@@ -59,6 +64,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/sources.py
 	$(BIN)/python benchmarks/isolate.py
 	$(BIN)/python benchmarks/signal_path.py
+	$(BIN)/python benchmarks/streams.py
 
 # atheris has wheels for Linux on x86-64 alone; elsewhere the target says that it skips.
 FUZZED := bundle manifest dicom picture npy case tflite

@@ -1,0 +1,56 @@
+"""Off-the-shelf SMP servers: Zephyr's and Mynewt's MCUmgr, and MCUboot's serial recovery.
+
+They do not know our hello. What they can take they say in the answer to `parameters`, where they
+answer it; what they stream nobody knows, so they have no streams. What works is the standard:
+`info`, `update`, and `Link.ask`.
+"""
+
+from __future__ import annotations
+
+from firmware_bridge.capabilities import Hello
+from firmware_bridge.dialect import Line, Native
+from firmware_bridge.errors import DeviceRefused
+from firmware_bridge.frames import ConsoleFramer, Framer, RawFramer
+from firmware_bridge.smp import Group, Op, Os
+
+_SMALLEST = 256
+
+
+class _SmpServer(Native):
+    """A dialect of the control plane alone."""
+
+    has_clock = False
+
+    def __init__(self, framer: Framer) -> None:
+        super().__init__(framer)
+
+    def greet(self, line: Line) -> Hello:
+        """Asks for its buffers; a server that does not tell them has small ones.
+
+        Raises:
+            NoAnswer: nothing answers.
+        """
+        try:
+            told = line.ask(Op.READ, Group.OS, Os.PARAMETERS, asked="its parameters")
+        except DeviceRefused:
+            told = {}
+        size, count = told.get("buf_size"), told.get("buf_count")
+        return Hello(
+            proto=(1, 0), device="SMP server", boot_id=0, features=("image",),
+            max_frame=size if isinstance(size, int) and _SMALLEST <= size <= 65535 else _SMALLEST,
+            buffers=count if isinstance(count, int) and 1 <= count <= 64 else 1,
+        )  # fmt: skip
+
+
+class SmpConsole(_SmpServer):
+    """Lines of base64 between log lines."""
+
+    def __init__(self) -> None:
+        super().__init__(ConsoleFramer())
+
+
+class SmpRaw(_SmpServer):
+    """Messages without framing."""
+
+    def __init__(self) -> None:
+        super().__init__(RawFramer())

@@ -1,0 +1,268 @@
+"""Real ports by way of pyserial: ptys, sockets and rfc2217, busy, missing, hung up, moved."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import os
+import pty
+import socket
+import threading
+import time
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware_bridge import port as ports
+from firmware_bridge.descriptor import DescriptorPort, Port
+from firmware_bridge.errors import LinkLost, MissingExtra, PortBusy, PortError, PortMissing
+from firmware_bridge.port import Found, Settings, open_port, opener
+from tests.bridge.test_link import LONG_S
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[int, str, int]]:
+    """The device's end, and the path and descriptor of the host's."""
+    ours, theirs = pty.openpty()
+    tty.setraw(ours)
+    tty.setraw(theirs)
+    yield ours, os.ttyname(theirs), theirs
+    for descriptor in (ours, theirs):
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+def read(port: Port, length: int) -> bytes:
+    found, until = b"", time.monotonic() + LONG_S
+    while len(found) < length and time.monotonic() < until:
+        found += port.read(0.2)
+    return found
+
+
+def read_for_ever(port: Port, *, talking: bool = False) -> None:
+    until = time.monotonic() + LONG_S
+    while time.monotonic() < until:
+        port.read(0.1 if talking else LONG_S)
+        if talking:
+            port.write(b"x")
+
+
+def test_every_byte_goes_through_a_pty_both_ways(pair: tuple[int, str, int]) -> None:
+    ours, path, _ = pair
+    port = open_port(path)
+    every = bytes(range(256)) * 4
+    os.write(ours, every)
+    assert read(port, len(every)) == every
+    port.write(every)
+    got = b""
+    while len(got) < len(every):
+        got += os.read(ours, 4096)
+    assert got == every
+    assert port.read(0.0) == b""
+    port.close()
+    port.close()
+    with pytest.raises(LinkLost, match="closed"):
+        port.read(0.1)
+    with pytest.raises(LinkLost, match="closed"):
+        port.write(b"x")
+
+
+def test_a_hang_up_is_one_error(pair: tuple[int, str, int]) -> None:
+    ours, path, theirs = pair
+    os.close(theirs)
+    port = open_port(path)
+    begin = time.monotonic()
+    threading.Timer(0.05, os.close, (ours,)).start()
+    with pytest.raises(LinkLost, match=r"is gone|hung up"):
+        read_for_ever(port)
+    assert time.monotonic() - begin < LONG_S / 2, "a read that waits wakes up"
+    with pytest.raises(LinkLost):
+        port.write(b"x")
+    port.close()
+
+
+def test_a_socket_that_is_closed_is_the_same_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = open_port(f"socket://127.0.0.1:{server.getsockname()[1]}")
+        peer, _ = server.accept()
+        peer.sendall(b"abc")
+        assert read(port, 3) == b"abc"
+        peer.close()
+        with pytest.raises(LinkLost):
+            read_for_ever(port)
+        port.close()
+
+
+def test_closing_wakes_whoever_reads(pair: tuple[int, str, int]) -> None:
+    port = open_port(pair[1])
+    ended: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            while True:
+                port.read(LONG_S)
+        except LinkLost as error:
+            ended.append(error)
+
+    reader = threading.Thread(target=wait)
+    reader.start()
+    time.sleep(0.05)
+    port.close()
+    reader.join(LONG_S / 2)
+    assert len(ended) == 1
+
+
+def test_a_device_that_takes_no_bytes() -> None:
+    near, far = socket.socketpair()
+    port = DescriptorPort("full", near.fileno(), near.close, write_timeout_s=0.1)
+    with pytest.raises(PortError, match=r"took no bytes for 0\.1 s"):
+        port.write(bytes(50_000_000))
+    port.close()
+    far.close()
+
+
+def test_a_second_program_is_told_that_the_port_is_busy(pair: tuple[int, str, int]) -> None:
+    first = open_port(pair[1])
+    with pytest.raises(PortBusy, match="another program has this port"):
+        open_port(pair[1])
+    first.close()
+    open_port(pair[1]).close()
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("/dev/none", "no such serial port"),
+        ("/dev", "no such serial port"),
+        ("nul\0l", "no such serial port"),
+        ("socket://127.0.0.1:1", "cannot be reached"),
+        ("socket://127.0.0.1:x", "cannot be reached"),
+        ("rfc2217://127.0.0.1:1", "cannot be reached"),
+        ("carrier-pigeon://x", "cannot be reached"),
+    ],
+)
+def test_ports_that_are_not_there(target: str, why: str) -> None:
+    with pytest.raises(PortMissing, match=why):
+        open_port(target)
+
+
+def test_a_regular_file_is_no_port(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"")
+    with pytest.raises(PortMissing, match="no such serial port"):
+        open_port(str(path))
+
+
+def test_a_usb_device_is_found_again_under_another_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And whatever took its old path meanwhile is not opened."""
+    here = [Found("/dev/ttyACM0", "a", "1209:0001:A"), Found("/dev/ttyACM1", "b", "1209:0001:B")]
+    opened: list[str] = []
+    monkeypatch.setattr(ports, "ports", lambda: here)
+    monkeypatch.setattr(ports, "open_port", lambda path, _: opened.append(path))
+    reopen = opener("/dev/ttyACM0")
+    reopen()
+    here[:] = [Found("/dev/ttyACM0", "b", "1209:0001:B")]
+    with pytest.raises(PortMissing, match="1209:0001:A is not plugged in"):
+        reopen()
+    here.append(Found("/dev/ttyACM7", "a", "1209:0001:A"))
+    reopen()
+    assert opened == ["/dev/ttyACM0", "/dev/ttyACM7"]
+
+
+def test_lines_are_set_before_the_port_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    import serial
+
+    did: list[Any] = []
+
+    class Handle:
+        exclusive = False
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            did.append((name, value))
+
+        def open(self) -> None:
+            did.append("open")
+            raise serial.SerialException(13, "Permission denied")
+
+    monkeypatch.setattr(serial, "serial_for_url", lambda *_, **__: Handle())
+    with pytest.raises(PortError, match="not allowed; join the group"):
+        open_port("/dev/tty" if Path("/dev/tty").exists() else "/dev/null")
+    assert did == [("exclusive", True), ("dtr", False), ("rts", False), "open"]
+    did.clear()
+    with pytest.raises(PortError):
+        open_port("/dev/null", Settings(dtr=None, rts=True))
+    assert did == [("exclusive", True), ("rts", True), "open"]
+
+
+def test_without_pyserial_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def missing(name: str, *rest: Any, **more: Any) -> Any:
+        if name == "serial":
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(MissingExtra, match=r"pip install 'edge-dx\[bridge\]'"):
+        open_port("/dev/null")
+
+
+# pyserial's client uses old names of the threading module.
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name).. is deprecated:DeprecationWarning")
+def test_a_port_of_another_machine() -> None:
+    """pyserial's own rfc2217 server, as its example runs it, in front of a line of ours."""
+    from serial import rfc2217
+
+    near, far = socket.socketpair()
+    stop = threading.Event()
+
+    class Local:
+        """What the server needs of the serial port in front of it."""
+
+        name, baudrate, bytesize, parity, stopbits = "local", 9600, 8, "N", 1
+        xonxoff = rtscts = dsrdtr = dtr = rts = break_condition = False
+        cts = dsr = ri = cd = False
+
+        def reset_input_buffer(self) -> None:
+            pass
+
+        reset_output_buffer = reset_input_buffer
+
+    def serve(server: socket.socket) -> None:
+        peer, _ = server.accept()
+        peer.settimeout(0.02)
+        near.settimeout(0.02)
+
+        class Writer:
+            def write(self, data: bytes) -> None:
+                peer.sendall(data)
+
+        manager: Any = rfc2217.PortManager(Local(), Writer())  # type: ignore[arg-type]  # stubs
+        with peer:
+            while not stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    peer.sendall(b"".join(manager.escape(near.recv(1024))))
+                with contextlib.suppress(TimeoutError):
+                    near.sendall(b"".join(manager.filter(peer.recv(1024))))
+
+    with socket.create_server(("127.0.0.1", 0)) as server, near, far:
+        thread = threading.Thread(target=serve, args=(server,), daemon=True)
+        thread.start()
+        port = open_port(f"rfc2217://127.0.0.1:{server.getsockname()[1]}")
+        far.sendall(b"\xff\0hello")
+        assert read(port, 7) == b"\xff\0hello"
+        port.write(b"\xff\0back")
+        far.settimeout(LONG_S)
+        got = b""
+        while len(got) < 6:
+            got += far.recv(100)
+        assert got == b"\xff\0back"
+        stop.set()
+        thread.join(LONG_S)
+        with pytest.raises(LinkLost):
+            read_for_ever(port, talking=True)
+        port.close()
+        port.close()
