@@ -1,4 +1,4 @@
-"""The `edge-dx` command: demo, inspect, verify, run, look, evaluate, doctor."""
+"""The `edge-dx` command: demo, inspect, verify, run, stream, look, evaluate, doctor."""
 
 from __future__ import annotations
 
@@ -69,6 +69,14 @@ def _parser() -> argparse.ArgumentParser:
                         help="play files frame by frame, or as they were recorded")  # fmt: skip
     run.set_defaults(act=_run, wrong=run.error)
 
+    _stream_parser(commands.add_parser(
+        "stream",
+        help="judge an ECG as it comes: beats, rhythms, gaps",
+        description="Prints a line for each event as it becomes certain. See docs/ecg.md. Exit "
+        "code: 0 the recording was judged to its end, 1 something failed on the way (what came "
+        "before stands), 2 usage, 3 there was never enough signal to judge, 130 ended with Ctrl-C.",
+    ))  # fmt: skip
+
     look = commands.add_parser(
         "look",
         help="show what is read from a file, without any model",
@@ -128,6 +136,33 @@ def _bundle(
                             "no fast kernel takes here, in place of refusing")  # fmt: skip
 
 
+def _stream_parser(stream: argparse.ArgumentParser) -> None:
+    _bundle(stream)
+    stream.add_argument("recording", nargs="?", metavar="RECORDING", help="WFDB (its .hea), EDF, "
+                        "DICOM waveform or text; - for samples on a pipe")  # fmt: skip
+    stream.add_argument("--live", metavar="SOURCE", help="in place of a recording: synthetic, or a "
+                        "recording that is played as it was recorded")  # fmt: skip
+    stream.add_argument("--leads", metavar="NAME[,NAME]", help="which leads are judged, by name")
+    stream.add_argument("--mains", choices=("50", "60", "none"), default="none",
+                        help="frequency of the power line, which is then taken out")  # fmt: skip
+    stream.add_argument("--answer", choices=("at_once", "one_beat_late"), help="when a beat's "
+                        "class is told (default: the bundle's first)")  # fmt: skip
+    stream.add_argument("--rate", choices=("all", "realtime"), help="as fast as can be, or as "
+                        "recorded (default: all, of --live realtime)")  # fmt: skip
+    stream.add_argument("--hz", type=float, metavar="HZ", help="samples per second of text that "
+                        "does not say so, or of the synthetic source")  # fmt: skip
+    stream.add_argument("--unit", metavar="UNIT", help="unit of text that does not say so")
+    stream.add_argument("--json", action="store_true", help="one JSON object per event per line")
+    stream.add_argument("--annotations", metavar="DIR", help="write a WFDB annotation file (.edge) "
+                        "here, for edge-dx evaluate and others' tools")  # fmt: skip
+    stream.add_argument("--state", metavar="FILE", help="go on from this state where it is there, "
+                        "and keep it for the next time")  # fmt: skip
+    stream.add_argument("--report", metavar="HTML", help="write a report of the recording")
+    stream.add_argument("--view", action="store_true", help="a live view in the terminal in place "
+                        "of lines")  # fmt: skip
+    stream.set_defaults(act=_stream, wrong=stream.error)
+
+
 def _evaluate_parser(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("reference", metavar="REFERENCE", help="the experts' annotation file, or "
                           "a directory of them")  # fmt: skip
@@ -177,6 +212,16 @@ def _run(options: argparse.Namespace) -> int:
     if bool(options.files) == (options.camera is not None):
         options.wrong("give files, or --camera")
     return run.act(options)
+
+
+def _stream(options: argparse.Namespace) -> int:
+    from edge_dx.commands import stream
+
+    if (options.recording is None) == (options.live is None):
+        options.wrong("give a recording, or --live")
+    if options.view and options.json:
+        options.wrong("--view shows no JSON lines")
+    return stream.act(options)
 
 
 def _look(options: argparse.Namespace) -> int:

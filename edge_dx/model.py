@@ -8,13 +8,13 @@ arguments is raised.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from edge_dx import interpret, sources
 from edge_dx.backends import Backend, open_backend
 from edge_dx.bundle import Bundle, open_bundle
 from edge_dx.choice import choose, with_slow_kernels
-from edge_dx.errors import EngineError
+from edge_dx.errors import EngineError, UnsupportedInput
 from edge_dx.gate import familiar_of
 from edge_dx.intake import Intake, Taken
 from edge_dx.isolate import Limits, Reader
@@ -39,8 +39,12 @@ from edge_dx.result import (
     Why,
 )
 from edge_dx.shelf import find
+from edge_dx.signal import Mains, Rate
 from edge_dx.tensors import Array
 from edge_dx.trust import TrustStore
+
+if TYPE_CHECKING:
+    from edge_dx.ecg.stream import SignalStream
 
 
 def load(
@@ -86,6 +90,13 @@ def load(
     if allow_slow:
         bundle = replace(bundle, manifest=with_slow_kernels(bundle.manifest))
     chosen, engine, choice = choose(bundle.manifest, variant, engine)
+    if bundle.manifest.stream:
+        from edge_dx.signal_model import SignalModel
+
+        streaming = SignalModel.opened(bundle, chosen, engine, choice, threads)
+        if engine != "pretend":
+            proof.ensure(streaming)
+        return streaming
     payload = bundle.members[chosen.file]
     with engines_beside(bundle.path, engine):
         backend = open_backend(engine, bundle.manifest, chosen, payload, threads)
@@ -180,6 +191,27 @@ class Model:
         Raises what `edge_dx.sources.read` raises.
         """
         return self._intake.read(source)
+
+    def stream(
+        self,
+        *,
+        rate_hz: Rate,
+        leads: Sequence[str],
+        mains_hz: Mains | None = None,
+        answer: str | None = None,
+        full_scale_mv: float | None = None,
+    ) -> SignalStream:
+        """A stream of a bundle that judges a waveform; see `edge_dx.ecg.stream.SignalStream`.
+
+        Raises:
+            UnsupportedInput: the bundle judges something else, or not at this rate or lead.
+            MissingExtra: scipy is not installed.
+        """
+        del rate_hz, leads, mains_hz, answer, full_scale_mv
+        name = self.bundle.manifest.name
+        raise UnsupportedInput(
+            f"{name} judges no signal: call the model, or edge-dx run {name} FILE", "format"
+        )
 
     def close(self) -> None:
         """Lets go of the engine, and of the process that reads files."""

@@ -15,17 +15,29 @@ import os
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import UnsetType
 
 from edge_dx import device, sources, vector
 from edge_dx.backends import engine_state
 from edge_dx.bundle import Bundle
+from edge_dx.ecg import golden
 from edge_dx.errors import BundleFormatError, InputError, ProofFailed, TensorMismatch
-from edge_dx.manifest import AnyInput, GoldenCase, ImageInput, VectorInput
+from edge_dx.manifest import (
+    AnyInput,
+    GoldenCase,
+    GoldenSignal,
+    ImageInput,
+    VectorInput,
+    answers_of,
+)
 from edge_dx.result import Status
+from edge_dx.signal_model import SignalModel
 from edge_dx.sources import arrays as npy
 from edge_dx.tensors import Array
 
@@ -86,12 +98,25 @@ def verify(model: Model, *, quick: bool = False) -> Proof:
     """
     bundle = model.bundle
     arrays = golden_arrays(bundle)
+    if isinstance(model, SignalModel):
+        proofs = tuple(_heard(model, case, arrays) for case in signals(model, quick=quick))
+        return Proof(model.variant.name, model.engine, engine_state(model.engine)[1], proofs)
     cases = bundle.manifest.golden
     if quick:
         reaching = [case for case in cases if case.status[model.variant.name] != "not_analysed"]
         cases = tuple(reaching[:1])
     proofs = tuple(_run(model, case, arrays) for case in cases)
     return Proof(model.variant.name, model.engine, engine_state(model.engine)[1], proofs)
+
+
+def signals(model: SignalModel, *, quick: bool = False) -> tuple[GoldenSignal, ...]:
+    """The golden signals of a bundle; `quick`: the first one for each answer."""
+    stream = model.bundle.manifest.stream
+    found = () if isinstance(stream, UnsetType) else stream.golden
+    if not quick:
+        return found
+    first = {case.answer: case for case in reversed(found)}
+    return tuple(case for case in found if first[case.answer] is case)
 
 
 def ensure(model: Model) -> None:
@@ -188,6 +213,43 @@ def _run(model: Model, case: GoldenCase, arrays: dict[str, Array]) -> CaseProof:
     return CaseProof(case.name, problem is None, differences, result.status.value, problem)
 
 
+def _heard(model: SignalModel, case: GoldenSignal, arrays: dict[str, Array]) -> CaseProof:
+    """A golden signal through a stream, compared network by network and event by event."""
+    variant = model.variant
+    raw = arrays.get(f"raw/{case.name}")
+    if raw is None:
+        return CaseProof(case.name, False, {}, "", f"raw/{case.name} is not in {GOLDEN}")
+    try:
+        stream = model.stream(rate_hz=Fraction(case.rate_hz), leads=case.leads,
+                              mains_hz=case.mains_hz, answer=case.answer)  # fmt: skip
+        names = answers_of(model.bundle.manifest)
+        found = golden.answers(stream, model.networks, names, raw)
+    except (InputError, TensorMismatch, ValueError, ZeroDivisionError) as error:
+        return CaseProof(case.name, False, {}, "", str(error))
+    told = f"{len(found[golden.EVENTS])} beats and changes of rhythm"
+    problems, differences = [], {}
+    for name, values in found.items():
+        wanted = arrays.get(f"{variant.name}/{case.name}/{name}")
+        if wanted is None or wanted.shape != values.shape:
+            problems.append(f"{name} has no golden output of its shape {list(values.shape)}")
+        elif name == golden.EVENTS:
+            differ = int((values != wanted).any(axis=1).sum())
+            if differ:
+                problems.append(f"{differ} of {told} are others")
+        else:
+            differences[name] = float(np.abs(values.astype(np.float64) - wanted).max())
+            allowed = variant.tolerance[name]
+            if not differences[name] <= allowed:
+                problems.append(f"{name} differs by {differences[name]:.3g}, allowed {allowed:.3g}")
+    silent = [name for name in variant.tolerance
+              if name not in found and f"{variant.name}/{case.name}/{name}" in arrays]  # fmt: skip
+    problems += [f"{name} was never given" for name in silent]
+    if len(found[golden.EVENTS]) != case.events[variant.name]:
+        problems.append(f"{told}, the manifest says {case.events[variant.name]}")
+    problem = "; ".join(problems) or None
+    return CaseProof(case.name, problem is None, differences, told, problem)
+
+
 def _source(item: AnyInput, raw: Array, case: GoldenCase) -> Any:
     """What a caller would hold in place of these raw values."""
     if isinstance(item, ImageInput):
@@ -197,14 +259,19 @@ def _source(item: AnyInput, raw: Array, case: GoldenCase) -> Any:
 
 def _key(model: Model) -> str:
     """Names everything that a proof depends on."""
-    import cv2
-
     from edge_dx import __version__
 
     manifest = model.bundle.manifest
+    if isinstance(model, SignalModel):
+        preparing, built = version("scipy"), model.built
+    else:
+        import cv2
+
+        preparing, built = cv2.__version__, model.backend.built
+    digests = "".join(manifest.members[file].sha256 for file in model.variant.files)
     parts = (
-        model.bundle.digest, model.variant.name, manifest.members[model.variant.file].sha256,
-        model.engine, engine_state(model.engine)[1], np.__version__, cv2.__version__, __version__,
-        device.fingerprint(), model.backend.built or "",
+        model.bundle.digest, model.variant.name, digests, model.engine,
+        engine_state(model.engine)[1], np.__version__, preparing, __version__,
+        device.fingerprint(), built or "",
     )  # fmt: skip
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

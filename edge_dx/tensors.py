@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edge_dx.errors import TensorMismatch
@@ -23,7 +24,7 @@ class TensorSpec:
 
     def problem(self, array: Array) -> str | None:
         """Why `array` does not fit, or None where it does."""
-        if array.dtype.name != self.dtype or not array.dtype.isnative:
+        if array.dtype != np.dtype(self.dtype):  # a type of another byte order is another type
             found = array.dtype.name if array.dtype.isnative else f"byte-swapped {array.dtype.name}"
             return f"{self.name} is {found}, the model takes {self.dtype}"
         fits = len(array.shape) == len(self.shape) and all(

@@ -63,9 +63,10 @@ signal wfdb
 manifest tensors image
 result trust
 bundle backends sources interpret metrics vector dicom_codes
-gate shelf choice isolate ec57
+gate shelf choice isolate ec57 ecg
 intake
 model
+signal_model
 proof stream
 overlay phantom
 demo report

@@ -7,17 +7,22 @@ from collections import Counter
 from edge_dx.backends.wires import in_file
 from edge_dx.errors import TensorMismatch
 from edge_dx.manifest import (
+    AnyOutput,
+    Features,
     HeatMap,
     Manifest,
     Mask,
     Reconstruction,
     Scores,
+    Tensor,
     Values,
     Variant,
     VectorInput,
+    WaveformInput,
 )
 from edge_dx.tensors import TensorSpec
 
+_SEVERAL = "{0} judges a signal with several networks; open each one by itself (as_model)"
 Specs = tuple[TensorSpec, ...]
 
 
@@ -25,6 +30,8 @@ def input_specs(manifest: Manifest) -> tuple[TensorSpec, ...]:
     """The input tensors that the manifest promises, batch dimension first (None: any size)."""
     specs = []
     for item in manifest.inputs:
+        if isinstance(item, WaveformInput):
+            raise TensorMismatch(_SEVERAL.format(manifest.name))
         if isinstance(item, VectorInput):
             specs.append(TensorSpec(item.name, "float32", (None, len(item.fields))))
         else:
@@ -38,7 +45,8 @@ def output_specs(manifest: Manifest) -> tuple[TensorSpec, ...]:
               zip(manifest.inputs, input_specs(manifest), strict=True)}  # fmt: skip
     labels = {o.name: len(o.labels) for o in manifest.outputs if isinstance(o, Scores)}
     specs = []
-    for output in manifest.outputs:
+    outputs: tuple[AnyOutput | Tensor, ...] = manifest.outputs  # of `as_model` they are tensors
+    for output in outputs:
         shape: tuple[int | None, ...]
         if isinstance(output, Scores):
             shape = (len(output.labels),)
@@ -50,8 +58,12 @@ def output_specs(manifest: Manifest) -> tuple[TensorSpec, ...]:
             shape = (len(output.fields),)
         elif isinstance(output, Reconstruction):
             shape = shapes[output.of]
-        else:
+        elif isinstance(output, Tensor):
+            shape = output.shape
+        elif isinstance(output, Features):
             shape = (output.size,)
+        else:
+            raise TensorMismatch(_SEVERAL.format(manifest.name))
         specs.append(TensorSpec(output.name, "float32", (None, *shape)))
     return tuple(specs)
 

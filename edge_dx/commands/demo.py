@@ -6,7 +6,6 @@ Everything it shows is the program's own drawing, a file of the pydicom package,
 from __future__ import annotations
 
 import argparse
-import platform
 import re
 import sys
 from collections.abc import Iterator
@@ -15,10 +14,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO
 
-from edge_dx import __version__, device
-from edge_dx.backends import engine_state
 from edge_dx.bundle import Bundle, open_bundle
-from edge_dx.commands import demo_inputs, opening
+from edge_dx.commands import demo_ecg, demo_inputs, facts, opening
 from edge_dx.commands.run import expand, judge
 from edge_dx.commands.verify import prove_all
 from edge_dx.errors import EdgeDxError, NotFound, UnsupportedInput
@@ -28,7 +25,7 @@ from edge_dx.proof import Proof
 from edge_dx.report import evaluation, labels, pictures, text
 from edge_dx.report.page import html_from_report
 from edge_dx.report.rows import Row, failed, row_from_result
-from edge_dx.report.values import Figure, Films, ProofLine, Report
+from edge_dx.report.values import Figure, Films, ProofLine, Recording, Report
 from edge_dx.result import Reason, Result, Status
 from edge_dx.shelf import find
 from edge_dx.trust import DEVELOPMENT
@@ -52,6 +49,8 @@ class _Demo:
     refused_note: str = ""
     films: Films | None = None
     point: OperatingPoint | None = None
+    recordings: list[Recording] = field(default_factory=list)
+    recordings_note: str = ""
 
     def fail(self, problem: str) -> None:
         self.problems.append(problem)
@@ -64,10 +63,13 @@ def act(options: argparse.Namespace) -> int:
         raise NotFound(f"{films}: no such directory of films")
     demo = _Demo(open_bundle(find(options.bundle), **opening(options)), Path(options.out))
     inputs = demo.bundle.manifest.inputs
-    if len(inputs) > 1 or not isinstance(inputs[0], ImageInput):
+    is_ecg = bool(demo.bundle.manifest.stream)
+    is_films = len(inputs) == 1 and isinstance(inputs[0], ImageInput)
+    if not (is_ecg or is_films) or (is_ecg and films):
         raise UnsupportedInput(
             f"{demo.bundle.path}: the demonstration draws chest films, and this model takes "
-            f"{', '.join(item.name for item in inputs)}; use edge-dx verify and edge-dx run",
+            f"{', '.join(item.name for item in inputs)}; use edge-dx verify and edge-dx "
+            f"{'stream' if is_ecg else 'run'}",
             "missing_input",
         )
     try:
@@ -84,10 +86,20 @@ def act(options: argparse.Namespace) -> int:
 
 
 def _run(demo: _Demo, options: argparse.Namespace, films: Path | None) -> None:
-    (demo.out / "overlays").mkdir(parents=True, exist_ok=True)
+    demo.out.mkdir(parents=True, exist_ok=True)
     manifest = demo.bundle.manifest
-    _say(f"{manifest.title}: {manifest.name} {manifest.version}, {_signed(demo.bundle)}")
+    _say(f"{manifest.title}: {manifest.name} {manifest.version}, {facts.signed(demo.bundle)}")
     _prove(demo, options)
+    if manifest.stream:
+        _judge_recordings(demo, options, options.bundle)
+    else:
+        _judge_images(demo, options, films)
+        _judge_recordings(demo, options, None)
+    (demo.out / "report.html").write_text(html_from_report(_report(demo)), encoding="utf-8")
+
+
+def _judge_images(demo: _Demo, options: argparse.Namespace, films: Path | None) -> None:
+    (demo.out / "overlays").mkdir(exist_ok=True)
     try:
         with load(options.bundle, options.variant, options.engine, options.threads,
                   allow_slow=options.allow_slow, **opening(options)) as model, \
@@ -103,7 +115,21 @@ def _run(demo: _Demo, options: argparse.Namespace, films: Path | None) -> None:
                 _judge_films(demo, model, films, listed, lines)
     except EdgeDxError as error:
         demo.fail(str(error))
-    (demo.out / "report.html").write_text(html_from_report(_report(demo)), encoding="utf-8")
+
+
+def _judge_recordings(demo: _Demo, options: argparse.Namespace, bundle: str | None) -> None:
+    """ECGs, by the bundle that is demonstrated, or by the shipped one beside it."""
+    _say("\nECGs: one drawn by this program, and one that lies inside the pydicom package")
+    found = demo_ecg.judge(demo.out, bundle, options)
+    demo.recordings, demo.recordings_note = list(found.recordings), found.note
+    if bundle is not None:
+        demo.facts = found.facts
+    for problem in found.problems:
+        demo.fail(problem)
+    for told in demo_ecg.told(demo.recordings):
+        _say(told)
+    if found.note:
+        _say(f"  {found.note}")
 
 
 def _prove(demo: _Demo, options: argparse.Namespace) -> None:
@@ -261,41 +287,18 @@ def _overlay_path(demo: _Demo, number: int, file: Path) -> Path:
     return demo.out / "overlays" / f"{number:03d}_{stem}.png"
 
 
-def _signed(bundle: Bundle) -> str:
-    if bundle.signer is None:
-        return "UNSIGNED: nobody vouches for it"
-    if bundle.signer == DEVELOPMENT:
-        return "signed with the development key, whose private half is public"
-    return f"signed by {bundle.signer}"
-
-
 def _facts(demo: _Demo, model: Model) -> None:
-    version = engine_state(model.engine)[1]
-    demo.facts = [
-        ("variant", f"{model.variant.name}, {model.variant.precision}"),
-        ("why this one", model.choice),
-        ("engine", f"{model.engine} {version}"),
-        ("device", f"{device.processor()} ({platform.machine()}, {platform.system()})"),
-        ("instruction sets", ", ".join(device.instruction_sets()) or "unknown"),
-    ]
+    demo.facts = facts.of_model(model)
     _say(f"\nRunning {model.choice}")
 
 
 def _report(demo: _Demo) -> Report:
     manifest = demo.bundle.manifest
-    facts = [
-        ("bundle", f"{manifest.name} {manifest.version}"),
-        ("digest", f"SHA-256 {demo.bundle.digest}"),
-        ("signature", _signed(demo.bundle)),
-        ("intended use", " ".join(manifest.intended_use.split())),
-        *demo.facts,
-        ("edge_dx", __version__),
-    ]
     return Report(
         title=manifest.title,
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         problems=demo.problems,
-        facts=facts,
+        facts=[*facts.of_bundle(demo.bundle), *demo.facts, *facts.of_program()],
         is_development_key=demo.bundle.signer == DEVELOPMENT,
         is_unsigned=demo.bundle.signer is None,
         proofs=demo.proofs,
@@ -305,5 +308,7 @@ def _report(demo: _Demo) -> Report:
         films=demo.films,
         point=demo.point,
         heat_map=next((o for o in manifest.outputs if isinstance(o, HeatMap)), None),
+        recordings=demo.recordings,
+        recordings_note=demo.recordings_note,
         card=demo.bundle.members.get("card.md", b"").decode("utf-8", "replace"),
     )

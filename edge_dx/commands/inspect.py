@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 
 from edge_dx import manifest as contract
@@ -28,10 +29,14 @@ def act(options: argparse.Namespace) -> int:
         print(f"  input          {item.name}: {_input(item)}")
     for output in manifest.outputs:
         print(f"  output         {output.name}: {type(output).__name__.lower()}{_gives(output)}")
+    if manifest.stream:
+        _stream(manifest.stream)
     for variant in manifest.variants:
-        size = manifest.members[variant.file].bytes
+        size = sum(manifest.members[file].bytes for file in variant.files)
         fidelity = variant.fidelity
         measured = "nothing was measured" if fidelity is None else (
+            f"{fidelity.decision_flips} of {fidelity.n} decisions differ from {fidelity.reference}"
+            if manifest.stream else
             f"AUC {_told(fidelity.auc)}; {fidelity.decision_flips} of {fidelity.n} decisions "
             f"differ from {fidelity.reference}")  # fmt: skip
         print(f"  variant        {variant.name}: {size / 1e6:.2f} MB; "
@@ -41,14 +46,51 @@ def act(options: argparse.Namespace) -> int:
         for group in fidelity.groups if fidelity else ():
             print(f"                   {group.name}: {group.positives} positive, "
                   f"{group.negatives} negative; AUC {_told(group.auc)}")  # fmt: skip
+        for figure in (fidelity.figures or ()) if fidelity else ():
+            asked = f", {_answer(figure.answer)}" if figure.answer else ""
+            print(f"                   {figure.of} {figure.measure}{asked}: {_told(figure.value)} "
+                  f"on {figure.data}")  # fmt: skip
         for point in variant.operating_points:
-            print(f"                   {point.name}: {point.label} ≥ {point.threshold:.4f}; "
-                  f"sensitivity {_told(point.sensitivity)}, "
-                  f"specificity {_told(point.specificity)}")  # fmt: skip
+            known = point.sensitivity or point.specificity or not manifest.stream
+            figures = (f"; sensitivity {_told(point.sensitivity)}, "
+                       f"specificity {_told(point.specificity)}" if known else "")  # fmt: skip
+            print(
+                f"                   {point.name}: {point.label} ≥ {point.threshold:.4f}{figures}"
+            )
     card = bundle.members.get("card.md")
     if card:
         print(f"\n{card.decode('utf-8', 'replace').strip()}")
     return 0
+
+
+def _stream(stream: contract.Stream) -> None:
+    """The networks: what they look at, how late they are, what they remember."""
+    found = stream.detector
+    print(f"  detector       hops of {found.hop_rows} rows, a frame for every {found.stride_rows}; "
+          f"late by {found.delay_rows} rows, looks back {found.receptive_field_rows}; "
+          f"{_remembers(found)}")  # fmt: skip
+    for network in stream.beats:
+        print(
+            f"  beats          {_answer(network.answer)}: {_takes(network)}; {_remembers(network)}"
+        )
+    if stream.rhythm is not None:
+        print(f"  rhythm         {_takes(stream.rhythm)}; {_remembers(stream.rhythm)}")
+
+
+def _answer(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _takes(network: contract.BeatNetwork | contract.RhythmNetwork) -> str:
+    window, facts = network.window, network.features
+    told = (
+        [f"a window of {window.samples} samples at {window.rate_hz} per second"] if window else []
+    )
+    return " and ".join([*told, *([f"{len(facts.names)} facts"] if facts else [])])
+
+
+def _remembers(network: contract.AnyNetwork) -> str:
+    return f"remembers {sum(math.prod(pair.shape) for pair in network.states)} numbers"
 
 
 def _input(item: contract.AnyInput) -> str:
@@ -57,6 +99,10 @@ def _input(item: contract.AnyInput) -> str:
             f"{f.name} ({' or '.join(f.choices) or f'{f.low:g} to {f.high:g} {f.unit}'})"
             for f in item.fields
         )
+    if isinstance(item, contract.WaveformInput):
+        steps = " → ".join(type(step).__name__.lower() for step in item.prepare)
+        return (f"{item.unit}, {steps}; {item.rate_hz} rows per second, at most {item.max_leads} "
+                f"leads, of {', '.join(item.leads)} the first that is there")  # fmt: skip
     if isinstance(item, contract.ArrayInput):
         return f"{item.dtype} {list(item.shape)}; {item.unit}"
     steps = " → ".join(type(step).__name__.lower() for step in item.prepare)
@@ -66,7 +112,7 @@ def _input(item: contract.AnyInput) -> str:
 
 def _gives(output: contract.AnyOutput) -> str:
     names: tuple[str, ...] = ()
-    if isinstance(output, (contract.Scores, contract.Mask)):
+    if isinstance(output, (contract.Scores, contract.Mask, contract.Beats, contract.Episodes)):
         names = output.labels
     elif isinstance(output, contract.Values):
         names = tuple(f"{field.name} [{field.unit}]" for field in output.fields)

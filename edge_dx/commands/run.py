@@ -14,6 +14,7 @@ from edge_dx.commands.lines import Progress, line_of, overlay, show
 from edge_dx.errors import EdgeDxError, Overrun
 from edge_dx.model import Model, load
 from edge_dx.result import Result
+from edge_dx.signal_model import SignalModel
 from edge_dx.sources import Study
 from edge_dx.sources.frames import FrameSource
 from edge_dx.sources.moving import open_frames
@@ -45,6 +46,8 @@ def act(options: argparse.Namespace) -> int:
     with load(options.bundle, options.variant, options.engine, options.threads,
               allow_slow=options.allow_slow, isolate=options.isolate,
               **opening(options)) as model:  # fmt: skip
+        if isinstance(model, SignalModel):
+            model.refuse()
         if not options.json:
             print(f"{model!r}\n  {model.choice}", file=sys.stderr)
         running = _Run(model, options, pictures)

@@ -17,6 +17,7 @@ from edge_dx.errors import EdgeDxError
 from edge_dx.model import Model, engines_beside
 from edge_dx.proof import Proof, verify
 from edge_dx.shelf import find
+from edge_dx.signal_model import SignalModel
 
 
 def act(options: argparse.Namespace) -> int:
@@ -74,6 +75,10 @@ def prove_all(
                 yield chosen.name, name, wrong
                 continue
             try:
+                if manifest.stream:
+                    with SignalModel.opened(bundle, chosen, name, threads=threads) as heard:
+                        yield chosen.name, name, verify(heard)
+                    continue
                 payload = bundle.members[chosen.file]
                 with engines_beside(bundle.path, name):
                     backend = open_backend(name, manifest, chosen, payload, threads)

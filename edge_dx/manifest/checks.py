@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import math
 
+from msgspec import UnsetType
+
 from edge_dx.errors import MissingOperatingPoint
 from edge_dx.manifest.contract import Manifest
+from edge_dx.manifest.stream_checks import (
+    labels_of,
+    require_stream_points,
+    stream_problem,
+    variant_problem,
+)
 from edge_dx.manifest.tensors import (
     AnyOutput,
     ArrayInput,
@@ -59,12 +67,22 @@ def contradiction(manifest: Manifest) -> str | None:
                 return f"heat map {output.name!r} has {len(output.bias)} biases for its labels"
             if output.scale[0] >= output.scale[1]:
                 return f"heat map {output.name!r} has an empty colour scale"
+    if problem := stream_problem(manifest):
+        return problem
+    streamed = not isinstance(manifest.stream, UnsetType)
+    readable = labels_of(manifest)
     likeness = manifest.eligibility.likeness
     if likeness and len(likeness.template) != likeness.side**2:
         return f"the likeness template has {len(likeness.template)} values, not side × side"
     if problem := _gate_problem(manifest):
         return problem
-    for variant in manifest.variants:
+    for variant in manifest.variants if streamed else ():
+        if problem := variant_problem(manifest, variant):
+            return f"variant {variant.name!r} {problem}"
+        for point in variant.operating_points:
+            if problem := _point_problem(point, None, readable.get(point.output, ())):
+                return f"operating point {point.name!r} of {variant.name!r} {problem}"
+    for variant in manifest.variants if not streamed else ():
         if variant.file not in manifest.members:
             return (
                 f"variant {variant.name!r} names the member {variant.file!r}, which is not listed"
@@ -125,9 +143,16 @@ def _field_problem(manifest: Manifest) -> str | None:
     return None
 
 
-def _point_problem(point: OperatingPoint, output: AnyOutput | None) -> str | None:
-    """Why an operating point cannot be asked, or None."""
-    labels: tuple[str, ...] = ()
+def _point_problem(
+    point: OperatingPoint, output: AnyOutput | None, labels: tuple[str, ...] = ()
+) -> str | None:
+    """Why an operating point cannot be asked, or None.
+
+    Args:
+        point: which one.
+        output: that it reads; None where it reads a stream's network.
+        labels: of the latter.
+    """
     if isinstance(output, (Scores, Mask)):
         labels = output.labels
     elif isinstance(output, Reconstruction):
@@ -144,7 +169,8 @@ def _point_problem(point: OperatingPoint, output: AnyOutput | None) -> str | Non
     if unsure is not None and not isinstance(output, Scores):
         return "is unsure of what is no probability"
     bounds = (0.0, *point.band, 1.0)
-    if isinstance(output, (Scores, Mask)) and list(bounds) != sorted(bounds):
+    probable = output is None or isinstance(output, (Scores, Mask))
+    if probable and list(bounds) != sorted(bounds):
         return "has a threshold that is no probability"
     return None
 
@@ -156,6 +182,9 @@ def require_operating_points(manifest: Manifest) -> None:
         MissingOperatingPoint: a variant has no threshold for an output that needs one.
     """
     for variant in manifest.variants:
+        if not isinstance(manifest.stream, UnsetType):
+            require_stream_points(manifest, variant)
+            continue
         for output in manifest.outputs:
             asked = {p.label for p in variant.operating_points if p.output == output.name}
             if isinstance(output, Scores):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from edge_dx.errors import ManifestError
 from edge_dx.manifest.eligibility import Eligibility
+from edge_dx.manifest.stream import Stream
 from edge_dx.manifest.tensors import AnyInput, AnyOutput
 from edge_dx.manifest.variants import Variant
 from edge_dx.manifest.words import Count, Name, Part, Positive, Sha256, Text
@@ -73,12 +74,15 @@ class Member(Part, frozen=True, kw_only=True):
 
 
 class Manifest(Part, frozen=True, kw_only=True):
-    """The whole contract. `members` lists every member but the manifest and its signature."""
+    """The whole contract. `members` lists every member but the manifest and its signature.
+
+    `stream` is there where the input is a waveform (task `ecg`), and nowhere else.
+    """
 
     schema_version: Positive
     name: Name
     version: Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+$")]
-    task: Literal["classification", "segmentation", "regression", "anomaly"]
+    task: Literal["classification", "segmentation", "regression", "anomaly", "ecg"]
     title: Text
     intended_use: Text
     licence: Text
@@ -90,6 +94,7 @@ class Manifest(Part, frozen=True, kw_only=True):
     provenance: Provenance
     budget: Budget
     members: dict[str, Member]
+    stream: Stream | UnsetType = UNSET
 
     def variant(self, name: str) -> Variant:
         """The variant of that name.

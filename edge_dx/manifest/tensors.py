@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from edge_dx.manifest.stream import Beats, Episodes, WaveformInput
 from edge_dx.manifest.words import Name, Part, Positive, Text
 from edge_dx.steps import AnyStep, Normalise
 
@@ -75,7 +76,7 @@ class ArrayInput(Part, frozen=True, kw_only=True, tag="array", tag_field="kind")
     unit: Text
 
 
-AnyInput = ImageInput | VectorInput | ArrayInput
+AnyInput = ImageInput | VectorInput | ArrayInput | WaveformInput
 
 
 class Scores(Part, frozen=True, kw_only=True, tag="scores", tag_field="kind"):
@@ -161,4 +162,4 @@ class Reconstruction(Part, frozen=True, kw_only=True, tag="reconstruction", tag_
     label: Name = "anomaly"
 
 
-AnyOutput = Scores | HeatMap | Features | Mask | Values | Reconstruction
+AnyOutput = Scores | HeatMap | Features | Mask | Values | Reconstruction | Beats | Episodes

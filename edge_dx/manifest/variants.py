@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from edge_dx.manifest.words import Count, Estimate, Name, Part, Probability, Text
+from edge_dx.manifest.stream import Answer, NetworkName
+from edge_dx.manifest.words import Count, Estimate, Label, Name, Part, Probability, Text
 
 
 class Unsure(Part, frozen=True, kw_only=True):
@@ -36,8 +37,8 @@ class OperatingPoint(Part, frozen=True, kw_only=True):
     """Where a probability becomes an answer, for one label of one variant file.
 
     Attributes:
-        name: for example `triage`.
-        output: the scores output it reads.
+        name: for example `triage`; of beat networks the answer that it belongs to.
+        output: the scores output it reads; of a stream a network's tensor.
         label: the finding.
         threshold: positive at this probability (of a reconstruction: mean squared error) and
             above; of a mask, where a pixel belongs to the label.
@@ -52,7 +53,7 @@ class OperatingPoint(Part, frozen=True, kw_only=True):
 
     name: Name
     output: Name
-    label: Name
+    label: Label
     threshold: float
     band: tuple[float, float]
     criterion: Text
@@ -91,6 +92,24 @@ class EngineFigures(Part, frozen=True, kw_only=True):
     latency_p90_ms: float
 
 
+class Figure(Part, frozen=True, kw_only=True):
+    """How well a stream's variant does on recordings with experts' annotations (EC57).
+
+    Attributes:
+        of: what was counted, for example `QRS`, `VEB`, `AF duration`.
+        measure: for example `sensitivity`, `positive predictivity`.
+        answer: which beat network was asked; None where that is no matter.
+        data: which recordings.
+        value: gross over all recordings, interval over patients, `n` recordings.
+    """
+
+    of: Text
+    measure: Text
+    answer: Answer | None = None
+    data: Text
+    value: Estimate
+
+
 class Fidelity(Part, frozen=True, kw_only=True):
     """What was measured for one variant through the runtime that the device uses.
 
@@ -111,6 +130,7 @@ class Fidelity(Part, frozen=True, kw_only=True):
         latency_p50_ms: graph only, one image, one thread, on the machine named.
         latency_p90_ms: likewise.
         machine: processor on which the latency was measured.
+        figures: of a stream.
     """
 
     reference: Text
@@ -126,6 +146,7 @@ class Fidelity(Part, frozen=True, kw_only=True):
     latency_p50_ms: float | None = None
     latency_p90_ms: float | None = None
     machine: Text = ""
+    figures: tuple[Figure, ...] | UnsetType = UNSET
 
 
 class Wire(Part, frozen=True, kw_only=True):
@@ -152,6 +173,20 @@ class Wire(Part, frozen=True, kw_only=True):
     normalised: bool = False
 
 
+class NetworkFile(Part, frozen=True, kw_only=True):
+    """The file of a stream's network beside the detector.
+
+    Attributes:
+        file: the member that holds it. Two answers may share one.
+        wires: as `Variant.wires`.
+        undelegated: as `Variant.undelegated`.
+    """
+
+    file: str
+    wires: dict[Name, Wire] = {}
+    undelegated: Count = 0
+
+
 InstructionSet = Literal["avx_vnni", "avx512_vnni", "amx_int8", "asimd"]
 
 
@@ -174,6 +209,8 @@ class Variant(Part, frozen=True, kw_only=True):
         quantization: how it was made, in words for the reader.
         max_distance: from the training films, of the features of this file; beyond it a study is
             not analysed. Present exactly where the eligibility has a familiarity.
+        networks: of a stream, the files of all networks but the detector, which is `file`; those
+            and `tolerance`, by tensor, hold for all of them.
     """
 
     name: Name
@@ -191,3 +228,10 @@ class Variant(Part, frozen=True, kw_only=True):
     identity_tolerance: dict[Name, Annotated[float, Meta(gt=0.0)]] = {}
     quantization: dict[str, Text] = {}
     max_distance: Annotated[float, Meta(gt=0.0)] | None = None
+    networks: dict[NetworkName, NetworkFile] | UnsetType = UNSET
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All members that it runs, without repetition."""
+        more = () if isinstance(self.networks, UnsetType) else self.networks.values()
+        return tuple(dict.fromkeys((self.file, *(network.file for network in more))))

@@ -16,6 +16,7 @@ from typing import Literal
 
 from edge_dx.model import Model
 from edge_dx.result import Reason, Result, Status, Why
+from edge_dx.signal_model import SignalModel
 from edge_dx.sources.frames import Clock, Frame, FrameSource
 from edge_dx.sources.study import Study
 from edge_dx.stream.latencies import Latencies
@@ -92,7 +93,10 @@ class Stream:
 
         Raises:
             ValueError: a number that makes no sense.
+            UnsupportedInput: the model judges signals.
         """
+        if isinstance(model, SignalModel):
+            model.refuse()
         if not stale_s > 0:
             raise ValueError(f"stale_s is more than 0, not {stale_s}")
         self.source = source

@@ -1,0 +1,1 @@
+"""Wearable ECG: beats, rhythms and alarms out of a stream of samples."""
