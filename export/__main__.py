@@ -72,20 +72,23 @@ def _export(given: list[str]) -> int:
 
     from export.pipeline import Options, export, say_on_stderr  # torch takes seconds to import
     from export.recipe import read_recipe
+    from export.streams import pipeline as streams
+    from export.streams import recipe as stream_recipe
 
     wanted = options.variants.split(",") if options.variants is not None else None
-    bundle = export(
-        read_recipe(options.recipe),
-        options.output,
-        Options(
-            data_root=options.data,
-            private_key_pem=key,
-            keep_evidence=options.write_evidence,
-            variants=tuple(name.strip() for name in wanted) if wanted is not None else None,
-            drop_failed=options.drop_failed,
-            report=options.report,
-        ),
+    chosen = Options(
+        data_root=options.data,
+        private_key_pem=key,
+        keep_evidence=options.write_evidence,
+        variants=tuple(name.strip() for name in wanted) if wanted is not None else None,
+        drop_failed=options.drop_failed,
+        report=options.report,
     )
+    if stream_recipe.is_stream(options.recipe):
+        told = stream_recipe.read_recipe(options.recipe)
+        bundle = streams.export(told, options.output, chosen)
+    else:
+        bundle = export(read_recipe(options.recipe), options.output, chosen)
     signed = f"signed with {options.key}" if key else "UNSIGNED (give --key, or sign it later)"
     say_on_stderr(
         f"{options.output}: {bundle.manifest.name} {bundle.manifest.version}, "

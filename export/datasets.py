@@ -20,7 +20,14 @@ import numpy as np
 from edge_dx import sources
 from edge_dx.errors import EdgeDxError
 from edge_dx.image import Preparation, compile_steps, to_tensor
-from edge_dx.manifest import AnyInput, ArrayInput, DataSet, ImageInput, VectorInput
+from edge_dx.manifest import (
+    AnyInput,
+    ArrayInput,
+    DataSet,
+    ImageInput,
+    VectorInput,
+    WaveformInput,
+)
 from edge_dx.sources import view
 from export.errors import DataError, PatientLeak
 from export.vocabulary import DataPart
@@ -154,6 +161,7 @@ def read_studies(
                     feeds[item.name] = _facts(item, part, row)
                     digests.append(hashlib.sha256(feeds[item.name].tobytes()).hexdigest())
                 else:
+                    assert not isinstance(item, WaveformInput), "signals go another way"
                     feeds[item.name] = _array(item, part, row)
                     digests.append(hashlib.sha256(feeds[item.name].tobytes()).hexdigest())
         except EdgeDxError as error:

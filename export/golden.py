@@ -27,6 +27,7 @@ from edge_dx.manifest import (
     Scores,
     VectorField,
     VectorInput,
+    WaveformInput,
 )
 from edge_dx.model import Model
 from edge_dx.result import Result, Status
@@ -145,6 +146,7 @@ def case_of(part: GoldenPart, recipe: Recipe, inputs: tuple[AnyInput, ...]) -> t
             raw[key] = np.array(numbers, np.float64)
             given[item.name] = facts
         else:
+            assert not isinstance(item, WaveformInput), "signals go another way"
             raw[key] = _values(item, rng)
             given[item.name] = raw[key]
     return (next(iter(given.values())) if len(inputs) == 1 else given), raw

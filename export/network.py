@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,24 +92,40 @@ def load_network(recipe: Recipe) -> tuple[FromInputs, str]:
     """
     part = recipe.told.model
     path = recipe.beside(part.weights)
-    with _importable(recipe.path.parent):
-        factory = _find(part.factory, recipe.path.parent)
+    network = load_module(recipe.path, part.factory, path, part.kwargs)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return FromInputs(network, recipe.told.all_inputs).eval(), digest
+
+
+def load_module(
+    recipe: Path, spec: str, weights: Path, kwargs: Mapping[str, Any] | None = None
+) -> nn.Module:
+    """Builds a module with its weights, in eval mode.
+
+    Args:
+        recipe: the file that names it; the factory may lie beside it.
+        spec: the factory, as `ModelPart.factory`.
+        weights: the file with its weights.
+        kwargs: passed to the factory.
+
+    Raises:
+        FactoryError: the factory is not there, raises, or gives no module.
+        WeightsMismatch: the weights file is not readable or does not fit.
+    """
+    with _importable(recipe.parent):
+        factory = _find(spec, recipe.parent)
         try:
-            network = factory(**part.kwargs)
+            network = factory(**(kwargs or {}))
         except Exception as error:
             raise FactoryError(
-                f"{recipe.path}: model.factory {part.factory} raised "
-                f"{type(error).__name__}: {error}"
+                f"{recipe}: model.factory {spec} raised {type(error).__name__}: {error}"
             ) from error
     if not isinstance(network, nn.Module):
         raise FactoryError(
-            f"{recipe.path}: model.factory {part.factory} gave {type(network).__name__}, "
-            "not a torch.nn.Module"
+            f"{recipe}: model.factory {spec} gave {type(network).__name__}, not a torch.nn.Module"
         )
-    _fill(network, _read_weights(path), path, part.factory)
-    network = network.eval().requires_grad_(False)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return FromInputs(network, recipe.told.all_inputs).eval(), digest
+    _fill(network, _read_weights(weights), weights, spec)
+    return network.eval().requires_grad_(False)
 
 
 @contextmanager

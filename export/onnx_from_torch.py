@@ -146,7 +146,7 @@ def onnx_from_torch(network: FromInputs, outputs: tuple[AnyOutput, ...]) -> byte
         GraphError: torch cannot trace it, or the graph is not one that devices can run.
     """
     batch = torch.export.Dim("batch", min=1, max=1024)
-    with _quiet():
+    with quiet():
         try:
             program = torch.onnx.export(
                 network,
@@ -170,7 +170,7 @@ def onnx_from_torch(network: FromInputs, outputs: tuple[AnyOutput, ...]) -> byte
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silences what the exporter says about itself: nothing in it is about the user's model."""
     names = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
     loggers = [logging.getLogger(name) for name in names]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edge_dx.errors import EngineError, TensorMismatch
-from edge_dx.manifest import AnyInput, AnyOutput, ImageInput, VectorInput
+from edge_dx.manifest import AnyInput, AnyOutput, ImageInput, VectorInput, WaveformInput
 from export.errors import ParityFailed
 from export.network import FromInputs
 from export.onnx_from_torch import EXAMPLE_BATCH, torch_outputs
@@ -95,6 +95,7 @@ def trial_feeds(batch: int, inputs: tuple[AnyInput, ...]) -> dict[str, np.ndarra
     rng = np.random.default_rng(2000 + batch)
     feeds: dict[str, np.ndarray[Any, Any]] = {}
     for item in inputs:
+        assert not isinstance(item, WaveformInput), "signals go another way"
         if isinstance(item, ImageInput):
             feeds[item.name] = trial_images(batch, item.shape)
         elif isinstance(item, VectorInput):

@@ -23,7 +23,7 @@ from edge_dx.manifest import ImageInput, Wire
 from edge_dx.tensors import TensorSpec
 from export.errors import GraphError
 from export.scheme import Layer, Scheme
-from export.tflite_from_torch import _quiet, require_tools
+from export.tflite_from_torch import quiet, require_tools
 
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
 
@@ -37,7 +37,7 @@ def observe(
         payload: the fp32 file.
         feeds: tensor of the file → (N, …) float32.
     """
-    interpreter = _keeping_all(payload)
+    interpreter = keeping_all(payload)
     inputs = {d["name"]: d["index"] for d in interpreter.get_input_details()}
     tensors = {d["index"]: d["name"] for d in interpreter.get_tensor_details()}
     shown = set(inputs.values()) | {
@@ -93,7 +93,7 @@ def quantize(
     with tempfile.TemporaryDirectory() as directory:
         source, target = Path(directory) / "float.tflite", Path(directory) / "int8.tflite"
         source.write_bytes(payload)
-        with _quiet():
+        with quiet():
             try:
                 made = quantizer.Quantizer(str(source), rules).quantize(seen)
                 made.export_model(str(target))
@@ -106,7 +106,7 @@ def quantize(
 
 def layers(payload: bytes) -> tuple[Layer, ...]:
     """The layers with weights, in the graph's order; each is named by the tensor it writes."""
-    interpreter = _keeping_all(payload)
+    interpreter = keeping_all(payload)
     details = {d["index"]: d for d in interpreter.get_tensor_details()}
     found: list[Layer] = []
     for op in interpreter._get_ops_details():
@@ -142,18 +142,18 @@ def _scope(name: str) -> str:
 
 
 def _ranks(payload: bytes) -> dict[str, int]:
-    details = _keeping_all(payload).get_tensor_details()
+    details = keeping_all(payload).get_tensor_details()
     return {d["name"]: len(d["shape"]) for d in details}
 
 
-def _keeping_all(payload: bytes) -> Any:
+def keeping_all(payload: bytes) -> Any:
     """An interpreter that keeps every activation for reading."""
     import importlib
 
     for package in PACKAGES:
         if importlib.util.find_spec(package) is not None:
             module = importlib.import_module(f"{package}.interpreter")
-            with _quiet():
+            with quiet():
                 interpreter = module.Interpreter(
                     model_content=payload, num_threads=1, experimental_preserve_all_tensors=True
                 )

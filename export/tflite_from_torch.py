@@ -47,15 +47,24 @@ def tflite_from_torch(network: FromInputs) -> bytes:
         MissingExtra: the converter is not installed.
         GraphError: it refuses the module.
     """
+    return converted(_Positional(network).eval(), network.examples(1, normalised=True))
+
+
+def converted(module: nn.Module, examples: tuple[torch.Tensor, ...]) -> bytes:
+    """Converts a float module for inputs of these shapes; the same bytes every time.
+
+    Raises:
+        MissingExtra: the converter is not installed.
+        GraphError: it refuses the module.
+    """
     require_tools()
-    module = _Positional(network).eval()
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "model.tflite"
-        with _quiet() as said:
+        with quiet() as said:
             try:
                 import litert_torch
 
-                litert_torch.convert(module, network.examples(1, normalised=True)).export(str(path))
+                litert_torch.convert(module, examples).export(str(path))
             except Exception as error:  # the converter's errors are many and private
                 told = said.getvalue().strip().splitlines()[-1:] or [""]
                 raise GraphError(
@@ -112,7 +121,7 @@ def wires_of(
         (inputs, found.inputs, "serving_default_args_"),
         (outputs, found.outputs, "serving_default_output_"),
     ):
-        by_number = {_number(tensor.name, prefix): tensor for tensor in tensors}
+        by_number = {number(tensor.name, prefix): tensor for tensor in tensors}
         if sorted(by_number) != list(range(len(items))):
             names = ", ".join(tensor.name for tensor in tensors)
             raise GraphError(f"the converted file has the tensors {names}, for {len(items)} wanted")
@@ -121,7 +130,7 @@ def wires_of(
     return wires, found.undelegated
 
 
-def _number(name: str, prefix: str) -> int:
+def number(name: str, prefix: str) -> int:
     """`serving_default_output_2_output` → 2."""
     digits = name.removeprefix(prefix).partition("_")[0].partition(":")[0]
     return int(digits) if name.startswith(prefix) and digits.isdigit() else -1
@@ -145,7 +154,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[io.StringIO]:
+def quiet() -> Iterator[io.StringIO]:
     """Silences the converter, which prints a progress line for each of its passes.
 
     Its C++ half writes to the file descriptor itself, so that one is turned away too.

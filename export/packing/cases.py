@@ -12,7 +12,15 @@ import numpy as np
 from edge_dx import sources, vector
 from edge_dx.errors import EdgeDxError
 from edge_dx.interpret import probabilities, reconstruction_error, status_of
-from edge_dx.manifest import ArrayInput, GoldenCase, ImageInput, Manifest, Reconstruction, Scores
+from edge_dx.manifest import (
+    ArrayInput,
+    GoldenCase,
+    ImageInput,
+    Manifest,
+    Reconstruction,
+    Scores,
+    WaveformInput,
+)
 from edge_dx.model import Model
 from edge_dx.result import Status
 from edge_dx.sources import arrays as npy
@@ -161,6 +169,7 @@ def _case(plan: Plan, part: GoldenPart) -> Drawn:
                 raw[key] = _array(plan, part.arrays[item.name], item)
                 given[item.name] = raw[key]
             else:
+                assert not isinstance(item, WaveformInput), "signals go another way"
                 facts = part.facts[item.name]
                 vector.to_tensor(item, facts)  # words and gaps could not be kept as numbers
                 given[item.name] = facts
