@@ -18,7 +18,7 @@ def html_from_report(report: Report) -> str:
     sections = [
         _header(report), _facts(report), _proofs(report), _phantoms(report), _refused(report),
         html_from_films(report.films, report.point) if report.films else "",
-        _timings(report), _scale(report), _limits(report),
+        _recordings(report), _timings(report), _scale(report), _limits(report),
         f'<h2>Model card</h2>\n<div class="card">{html_from_markdown(report.card)}</div>',
     ]  # fmt: skip
     body = "\n".join(section for section in sections if section)
@@ -39,16 +39,21 @@ def _header(report: Report) -> str:
         told = "".join(f"<li>{escaped(problem)}</li>" for problem in report.problems)
         verdict = f'<div class="verdict fail"><strong>Failed</strong><ul>{told}</ul></div>'
     else:
+        drawn = (
+            "the phantoms were analysed, and images of other kinds were refused as they should be"
+            if report.phantoms
+            else "and the ECGs were analysed"
+        )
         verdict = (
             '<div class="verdict pass"><strong>Passed.</strong> Each variant gave its golden '
-            "results on this device, the phantoms were analysed, and images of other kinds were "
-            "refused as they should be.</div>"
+            f"results on this device, {drawn}.</div>"
         )
     return (
         f"<header><h1>{escaped(report.title)}</h1><div class=\"sub\">"
         f"Demonstration report of edge-dx, {escaped(report.made)}</div></header>\n"
         '<div class="warn"><strong>Not for diagnosis.</strong> A research model on a device that '
-        "nobody has approved for patients. The phantoms below are drawings.</div>\n" + verdict
+        "nobody has approved for patients. What it draws itself is nobody's picture.</div>\n"
+        + verdict
     )  # fmt: skip
 
 
@@ -96,6 +101,8 @@ def _phantoms(report: Report) -> str:
 
 
 def _refused(report: Report) -> str:
+    if not report.refused and not report.refused_note:
+        return ""
     text = (
         "<h2>Images of other kinds</h2>\n<p>Real DICOM files that come with pydicom. The gate must "
         "answer <em>not analysed</em> with the reason <code>modality</code>: could not look never "
@@ -105,6 +112,28 @@ def _refused(report: Report) -> str:
         text += pieces.answers(report.refused, "kind")
     if report.refused_note:
         text += f'<p class="note">{escaped(report.refused_note)}</p>'
+    return text
+
+
+def _recordings(report: Report) -> str:
+    if not report.recordings and not report.recordings_note:
+        return ""
+    text = (
+        "<h2>ECGs</h2>\n<p>One drawn by the program itself, and a real one that comes with "
+        "pydicom. Each has a report of its own. What the model makes of a drawing is no evidence "
+        "of how well it reads a heart.</p>\n"
+    )
+    if report.recordings:
+        lines = [
+            (f'<a href="{escaped(r.page)}">{escaped(r.name)}</a>', escaped(r.what),
+             f"{r.duration_s:.0f}", f"{r.analysed_s:.1f}", str(r.beats),
+             "–" if r.ventricular is None else str(r.ventricular), escaped(r.said))
+            for r in report.recordings
+        ]  # fmt: skip
+        heads = ("report", "recording", "seconds", "analysed", "beats", "V", "")
+        text += pieces.table(heads, lines, (2, 3, 4, 5))
+    if report.recordings_note:
+        text += f'<p class="note">{escaped(report.recordings_note)}</p>'
     return text
 
 

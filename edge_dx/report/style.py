@@ -27,7 +27,7 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin: 10px 0 16px; font-size: 14px; min-width: 50%; }
 th, td { text-align: left; padding: 5px 14px 5px 8px; border-bottom: 1px solid var(--line);
   vertical-align: top; overflow-wrap: break-word; }
-td:first-child { overflow-wrap: anywhere; }
+td:first-child { overflow-wrap: anywhere; } td a { white-space: nowrap; }
 th { background: var(--band); font-weight: 600; border-bottom-color: #aab4bd; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 caption { text-align: left; font-size: 14px; padding-bottom: 4px; }

@@ -59,6 +59,31 @@ class Films:
 
 
 @dataclass(frozen=True)
+class Recording:
+    """An ECG with its report.
+
+    Attributes:
+        name: of the recording.
+        what: it is, in words.
+        page: name of its own report, beside this one.
+        duration_s: of the recording.
+        analysed_s: of that.
+        beats: that were found.
+        ventricular: of them; None where the model tells no classes.
+        said: what else there is to say, for example what was drawn.
+    """
+
+    name: str
+    what: str
+    page: str
+    duration_s: float
+    analysed_s: float
+    beats: int
+    ventricular: int | None
+    said: str
+
+
+@dataclass(frozen=True)
 class Report:
     """All that the page tells."""
 
@@ -75,4 +100,6 @@ class Report:
     films: Films | None
     point: OperatingPoint | None
     heat_map: HeatMap | None
+    recordings: Sequence[Recording]
+    recordings_note: str
     card: str
