@@ -19,6 +19,7 @@ import torch
 from scipy import signal as scipy_signal
 
 from edge_dx.ecg.stream import SignalStream
+from edge_dx.manifest import Stream
 from edge_dx.signal_model import SignalModel
 from export.networks.beats import BeatNetwork
 from export.networks.ecg import HOP_ROWS, Detector
@@ -95,7 +96,7 @@ class Floor:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         files = {"detector": model.variant.file}
-        files |= {name: network.file for name, network in model.variant.networks.items()}
+        files |= {name: network.file for name, network in (model.variant.networks or {}).items()}
         self._sessions = {
             name: ort.InferenceSession(
                 model.bundle.members[file], options, providers=["CPUExecutionProvider"]
@@ -106,7 +107,7 @@ class Floor:
         self._feeds: dict[tuple[str, int], dict[str, Array]] = {}
         self._streams = streams
         stream = model.bundle.manifest.stream
-        assert stream is not None, "a bundle of streams"
+        assert isinstance(stream, Stream), "a bundle of streams"
         self._pairs = [(pair.input, pair.output) for pair in stream.detector.states]
 
     def _run(self, name: str, rows: int) -> tuple[dict[str, Array], list[Array], list[str]]:

@@ -31,6 +31,7 @@ import edge_dx
 from edge_dx import device
 from edge_dx.ecg.events import Beat
 from edge_dx.ecg.stream import SignalStream
+from edge_dx.manifest import Stream
 from edge_dx.signal import Samples
 from edge_dx.signal_model import SignalModel
 from edge_dx.sources.samples import Synthetic, open_samples
@@ -188,7 +189,7 @@ def day(stream: SignalStream, hours: float) -> list[str]:
 def latencies(model: SignalModel, records: Path | None) -> list[str]:
     """From the R peak to the certain beat, in milliseconds."""
     told = model.bundle.manifest.stream
-    assert told is not None, "a bundle of streams"
+    assert isinstance(told, Stream), "a bundle of streams"
     lines = [
         "| answer | beats | p1 | p50 | p99 | largest |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -246,8 +247,9 @@ def main() -> None:
         "## Processor time", "",
     ]  # fmt: skip
     for name in names:
-        with opened(asked_for.bundle, name) as own:
-            lines += costs(own, asked_for.rounds)
+        own = opened(asked_for.bundle, name)
+        lines += costs(own, asked_for.rounds)
+        own.close()
     lines += [
         f"Targets: {TARGETS['step']} streams per core alone, {TARGETS['step_joined']} side by "
         "side.", "", "## One call of `step`", "",

@@ -314,14 +314,19 @@ class Link:
     # --- the thread that reads ---
 
     def _read(self, port: Port) -> None:
+        try:
+            self._read_on(port)
+        except LinkLost as error:
+            self._lose(port, error)
+        except BridgeError as error:  # of a tap, for example no room on the disk: no silent end
+            self._reconnect = False
+            self._lose(port, error)
+
+    def _read_on(self, port: Port) -> None:
         heard_ns = self._now_ns()
         quiet = False
         while not self._closing:
-            try:
-                data = port.read(_POLL_S)
-            except LinkLost as error:
-                self._lose(port, error)
-                return
+            data = port.read(_POLL_S)
             now_ns = self._now_ns()
             if data:
                 heard_ns, quiet = now_ns, False
@@ -349,7 +354,7 @@ class Link:
         elif isinstance(item, LogLine):
             self.logs.put(item)
 
-    def _lose(self, port: Port, error: LinkLost) -> None:
+    def _lose(self, port: Port, error: BridgeError) -> None:
         port.close()
         if self._closing or port is not self._port:
             return

@@ -24,6 +24,11 @@ def act(options: argparse.Namespace) -> int:
                 time.sleep(min(0.2, max((until or 1e18) - time.monotonic(), 0.0)))
                 while (line := link.logs.get(0)) is not None:
                     print(f"device: {line.text}", file=sys.stderr)
+                if link.ended:  # it says why
+                    for stream in streams:
+                        while stream.get(0) is not None:
+                            pass
+                    break
         except KeyboardInterrupt:
             pass
         for stream in streams:

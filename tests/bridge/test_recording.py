@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -234,3 +235,29 @@ def test_a_recorder_that_is_killed_keeps_all_that_it_heard(tmp_path: Path) -> No
         blocks = [block for block in replay.stream("ecg") if isinstance(block, Block)]
     assert check(blocks, counts) == 0
     assert blocks[-1].first_index + len(blocks[-1]) >= heard
+
+
+def test_a_disk_that_is_full_ends_the_link_and_says_so(tmp_path: Path) -> None:
+    counts, record = heart(4)
+    device = SimulatedDevice([RecordStream(record.info, counts, repeat=True)])
+    full = threading.Event()
+
+    def tap(direction: str, t_ns: int, data: bytes) -> None:
+        if direction == "in" and full.is_set():
+            raise BadRecording("walk.edxr: cannot go on (No space left on device)")
+
+    with Simulator(device) as simulator, firmware_bridge.connect(simulator, tap=tap) as link:
+        stream = link.stream("ecg")
+        full.set()
+        with pytest.raises(BadRecording, match="No space left"):
+            list(stream)
+        assert link.ended
+
+
+def test_a_recorder_that_cannot_write_says_that_what_is_there_is_kept(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "a.edxr") as recorder:
+        kept, recorder._fd = recorder._fd, os.open("/dev/full", os.O_WRONLY)
+        with pytest.raises(BadRecording, match="what was recorded is kept"):
+            recorder.tap("in", 0, b"x")
+        os.close(recorder._fd)
+        recorder._fd = kept

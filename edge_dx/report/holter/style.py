@@ -42,7 +42,8 @@ svg.strip { display: block; max-width: none; margin: 2px 0 0; overflow: visible;
 .headline div.none { border-top-color: #8a949e; }
 .headline b small { font-size: 15px; font-weight: 400; }
 @media print {
-  main > h2 { margin-top: 22px; }
+  main > h2 { margin-top: 22px; } .note { font-size: 9pt; }
+  .chart { break-before: avoid; break-inside: avoid; }
   .headline { gap: 6px; } .headline div { flex-basis: 22%; padding: 6px 8px; }
   .headline b { font-size: 15pt; } .headline span { font-size: 8.5pt; }
   .cut { margin: 8px 0 12px; overflow: visible; } .cut .what { font-size: 9pt; }
