@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import io
 import os
 import platform
@@ -25,7 +26,6 @@ from typing import Any
 import numpy as np
 import torch
 import wfdb as wfdb_python
-from ecgdetectors import Detectors
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from scipy.signal import resample_poly
@@ -65,12 +65,17 @@ def xqrs(mv: Signal, rate: int) -> Signal:
 
 
 def pan_tompkins(mv: Signal, rate: int) -> Signal:
+    from ecgdetectors import Detectors
+
     return np.asarray(Detectors(rate).pan_tompkins_detector(mv))
 
 
 OTHERS: dict[str, Callable[[Signal, int], Signal]] = {
     "wfdb gqrs": gqrs, "wfdb XQRS": xqrs, "py-ecg-detectors Pan-Tompkins": pan_tompkins,
 }  # fmt: skip
+if importlib.util.find_spec("ecgdetectors") is None:  # GPL-3: no extra of ours brings it
+    print("py-ecg-detectors Pan-Tompkins: skipped: pip install py-ecg-detectors")
+    del OTHERS["py-ecg-detectors Pan-Tompkins"]
 
 
 def ours(network: Detector) -> Callable[[Signal, int], Signal]:

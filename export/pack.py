@@ -110,11 +110,7 @@ def reopen(path: Path, private_key_pem: bytes | None) -> Bundle:
         BundleError, TrustError: it does not open.
         ProofFailed: a variant does not give its golden outputs.
     """
-    if private_key_pem is None:
-        bundle = open_bundle(path, allow_unsigned=True)
-    else:  # the signer's own key counts here, whatever this workstation trusts besides
-        store = trust.TrustStore({"signer": public_half(private_key_pem)}, "the signing key")
-        bundle = open_bundle(path, trust=store)
+    bundle = open_written(path, private_key_pem)
     for variant in bundle.manifest.variants:
         payload = bundle.members[variant.file]
         for engine in variant.engines:
@@ -126,6 +122,19 @@ def reopen(path: Path, private_key_pem: bytes | None) -> Bundle:
             if not proved.passed:
                 raise ProofFailed(f"{path}: variant {variant.name} on {engine}: {proved.problem}")
     return bundle
+
+
+def open_written(path: Path, private_key_pem: bytes | None) -> Bundle:
+    """Opens a bundle just written the way a device does.
+
+    Raises:
+        BundleError, TrustError: it does not open.
+    """
+    if private_key_pem is None:
+        return open_bundle(path, allow_unsigned=True)
+    # The signer's own key counts here, whatever this workstation trusts besides.
+    store = trust.TrustStore({"signer": public_half(private_key_pem)}, "the signing key")
+    return open_bundle(path, trust=store)
 
 
 def public_half(private_key_pem: bytes) -> bytes:

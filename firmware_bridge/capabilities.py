@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from firmware_bridge.errors import Incompatible
+from firmware_bridge.frames import MAX_FRAME
 from firmware_bridge.messages import MAX_LEADS, Format
 
 PROTOCOL = (1, 0)
@@ -80,7 +81,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: Annotated[int, Meta(ge=0, le=0xFFFF)]
     streams: Annotated[tuple[StreamInfo, ...], Meta(max_length=32)] = ()
     features: Annotated[tuple[_Text, ...], Meta(max_length=32)] = ()
-    max_frame: Annotated[int, Meta(ge=256, le=65535)] = 1024
+    max_frame: Annotated[int, Meta(ge=256, le=MAX_FRAME)] = 1024
     buffers: Annotated[int, Meta(ge=1, le=64)] = 1
     mains_hz: Literal[0, 50, 60] = 0
     model: _Text = ""

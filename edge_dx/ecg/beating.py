@@ -12,7 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_dx.ecg.beats import AFTER, BEFORE, BeatFeatures, BeatRule, ReadyBeat, log_probabilities
+from edge_dx.ecg.beats import (
+    AFTER,
+    BEFORE,
+    FEATURES,
+    BeatFeatures,
+    BeatRule,
+    ReadyBeat,
+    log_probabilities,
+    unclassifiable,
+)
 from edge_dx.ecg.beats.features import LONGEST
 from edge_dx.ecg.detect import Peak
 from edge_dx.ecg.events import Label
@@ -98,6 +107,9 @@ class Unclassed:
 
     def waiting(self, state: Arrays) -> None:
         """None: all are told at once."""
+
+
+_KNOWN = FEATURES.index("shape_known")
 
 
 class _Ask(NamedTuple):
@@ -231,7 +243,9 @@ class BeatTeller:
                 whole = states[stream]["memory"].copy()
                 whole[ask.counts] = after
                 states[stream] = {**states[stream], "memory": whole}
-            answer = self._rule(log_probabilities(own))
+            words = log_probabilities(own)
+            known = ask.beat.features[ask.counts, _KNOWN].any()
+            answer = self._rule(words) if known else unclassifiable(words)
             rr_s = None if math.isnan(ask.beat.rr_s) else ask.beat.rr_s
             told[stream].append(
                 Told(ask.beat.row, answer.label, answer.probability, rr_s, ask.noisy)

@@ -98,10 +98,13 @@ class PeakDecoder:
             The new state, and of each stream the peaks that are certain now, in their order.
         """
         count = self.frames
-        now = np.where(valid[:, None], frames[..., 0], _NEVER)
-        anew = reset[:, None]
-        logits = np.concatenate([np.where(anew, _NEVER, state["logits"]), now], axis=1)
-        before = np.where(anew, np.float32(0), state["places"])
+        now, earlier, before = frames[..., 0], state["logits"], state["places"]
+        if not valid.all():
+            now = np.where(valid[:, None], now, _NEVER)
+        if reset.any():
+            earlier = np.where(reset[:, None], _NEVER, earlier)
+            before = np.where(reset[:, None], np.float32(0), before)
+        logits = np.concatenate([earlier, now], axis=1)
         places = np.concatenate([before, frames[..., 1]], axis=1)
         noise, noisy = self._noise(state, frames[..., 2], valid, reset)
         since = np.where(reset, REFRACTORY, state["since"])
@@ -141,14 +144,15 @@ class PeakDecoder:
         reset: NDArray[np.bool_],
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """The running mean of the hops' words on noise, and the verdict with its hysteresis."""
-        heard = _chance(logits).mean(axis=1)
+        heard = np.add.reduce(_chance(logits), axis=1) / np.float32(logits.shape[1])
         moved = state["noise"] + _NOISE_TURN * (heard - state["noise"])
         noise = np.where(valid, np.where(reset, heard, moved), state["noise"]).astype(np.float32)
         return noise, noise >= np.where(state["noisy"] & ~reset, _NOISE_OFF, _NOISE_ON)
 
 
 def _chance(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)
+    inside = np.minimum(np.maximum(logits, np.float32(-30)), np.float32(30))
+    return np.asarray(1 / (1 + np.exp(-inside)), np.float32)
 
 
 _FLATTER = 0.42

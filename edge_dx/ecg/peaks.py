@@ -93,8 +93,8 @@ class PeakFinder:
             counts = heard & (since >= self._enough) & ((hops.flags & WARMUP) == 0)
             anew = np.where(heard, False, anew | inside)
         frames, memory = self._asked(state["memory"], hops, heard, fresh)
-        was: Array = np.asarray(state["counts"].any(axis=1))
-        alive: Array = np.asarray(counts.any(axis=1))
+        was: Array = _some(state["counts"])
+        alive: Array = _some(counts)
         told = fused(frames, counts)
         began, broke = alive & ~was, was & ~alive
         before = _of_decoder(state)
@@ -154,3 +154,8 @@ class PeakFinder:
 
 def _of_decoder(state: Arrays) -> Arrays:
     return {name[len(_PEAKS) :]: a for name, a in state.items() if name.startswith(_PEAKS)}
+
+
+def _some(leads: Array) -> Array:
+    """(streams,) whether one of the leads."""
+    return leads[:, 0] if leads.shape[1] == 1 else np.asarray(leads.any(axis=1))

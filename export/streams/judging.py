@@ -22,7 +22,8 @@ than what the choice of patients moves it by, and without it a single beat would
 DETECTION = tuple(np.round(np.arange(0.15, 0.61, 0.05), 2).tolist())
 _V = tuple(np.round(np.arange(0.1, 0.96, 0.025), 3).tolist())
 _S = _V
-BEGINS, ENDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8), (0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+BEGINS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+ENDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 _OTHER = len(LABELS)
 
 

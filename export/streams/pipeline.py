@@ -9,11 +9,14 @@ from pathlib import Path
 import msgspec
 import torch
 
+from edge_dx import proof
 from edge_dx.bundle import Bundle, describe_members, write_bundle
+from edge_dx.errors import ProofFailed
 from edge_dx.manifest import Manifest, OperatingPoint, Stream
+from edge_dx.signal_model import SignalModel
 from export.errors import DataMissing, GateFailed, RecipeError
 from export.golden import npz
-from export.pack import reopen, tool_versions
+from export.pack import open_written, tool_versions
 from export.pipeline import Options
 from export.streams import recordings as reading
 from export.streams.card import card_json, card_markdown
@@ -200,5 +203,15 @@ def _check_sizes(recipe: Recipe, files: Mapping[str, Files], members: Mapping[st
 
 
 def _reopened(path: Path, options: Options) -> Bundle:
-    """Opened the way a device does; every variant proved with its golden signals."""
-    return reopen(path, options.private_key_pem)
+    """Opened the way a device does; every variant proved with its golden signals.
+
+    Raises:
+        ProofFailed: a variant does not give its golden outputs.
+    """
+    bundle = open_written(path, options.private_key_pem)
+    for variant in bundle.manifest.variants:
+        with SignalModel.opened(bundle, variant, variant.engines[0], threads=1) as model:
+            proved = proof.verify(model)
+        if not proved.passed:
+            raise ProofFailed(f"{path}: variant {variant.name}: {proved.problem}")
+    return bundle

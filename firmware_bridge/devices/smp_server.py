@@ -13,7 +13,8 @@ from firmware_bridge.errors import DeviceRefused
 from firmware_bridge.frames import ConsoleFramer, Framer, RawFramer
 from firmware_bridge.smp import Group, Op, Os
 
-_SMALLEST = 256
+_UNTOLD = 256
+_LARGEST = 4096  # the framers' own limit
 
 
 class _SmpServer(Native):
@@ -37,7 +38,7 @@ class _SmpServer(Native):
         size, count = told.get("buf_size"), told.get("buf_count")
         return Hello(
             proto=(1, 0), device="SMP server", boot_id=0, features=("image",),
-            max_frame=size if isinstance(size, int) and _SMALLEST <= size <= 65535 else _SMALLEST,
+            max_frame=min(size, _LARGEST) if isinstance(size, int) and size > 0 else _UNTOLD,
             buffers=count if isinstance(count, int) and 1 <= count <= 64 else 1,
         )  # fmt: skip
 

@@ -57,11 +57,14 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     rng = np.random.default_rng(0)
     records = [[rng.normal(0, 300, 256).astype(np.int16)] for _ in range(10)]
     Path("night.edf").write_bytes(edf(records))
-    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    example, together = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
     names: dict[str, object] = {}
     exec(compile(example, "docs/signal-path.md", "exec"), names)
     with np.load("state.npz") as saved:
         assert names["path"].resume(saved).arrays["next"] == 2560  # type: ignore[attr-defined]
+    names["arrivals"] = [np.zeros((36, 1))] * 64
+    exec(compile(together, "docs/signal-path.md", "exec"), names)
+    assert len(names["states"]) == 64  # type: ignore[arg-type]
 
 
 def test_the_arrays_in_the_table_are_those_of_a_state() -> None:

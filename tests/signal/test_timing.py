@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from scipy import signal as scipy_signal
 
 from edge_dx.errors import MissingExtra, UnsupportedInput
 from edge_dx.signal import Bandpass, Highpass, Notch, Resample, Scale, SignalPath
-from edge_dx.signal.filters import FORGOTTEN, group_delay, sections, settling_samples
+from edge_dx.signal.filters import FORGOTTEN, _cascade, group_delay, sections, settling_samples
 from tests.signal.feeding import RATES, STEPS, feed, path
 
 FILTERS = [
@@ -157,3 +159,19 @@ def test_without_scipy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "scipy.signal", None)
     with pytest.raises(MissingExtra, match=r"edge-dx\[ecg\]"):
         path()
+
+
+def test_without_scipy_s_inner_loop_the_outer_one_gives_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    samples = np.random.default_rng(0).normal(size=(3000, 2))
+    _, wanted = feed(path(360, STEPS), [samples[:100], samples[100:]])
+    inner = _cascade()
+    monkeypatch.setitem(sys.modules, "scipy.signal._sosfilt", None)
+    _cascade.cache_clear()
+    try:
+        _, found = feed(path(360, STEPS), [samples[:100], samples[100:]])
+        assert _cascade() is not inner
+    finally:
+        _cascade.cache_clear()
+    assert found.values.tobytes() == wanted.values.tobytes()

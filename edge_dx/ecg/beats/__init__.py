@@ -11,7 +11,7 @@ network answered before, so what the network was trained on is what it sees on a
 """
 
 from edge_dx.ecg.beats.features import AFTER, BEFORE, FEATURES, BeatFeatures, ReadyBeat
-from edge_dx.ecg.beats.rule import Answer, BeatRule, log_probabilities
+from edge_dx.ecg.beats.rule import Answer, BeatRule, log_probabilities, unclassifiable
 from edge_dx.ecg.beats.shapes import WINDOW
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "BeatRule",
     "ReadyBeat",
     "log_probabilities",
+    "unclassifiable",
 ]

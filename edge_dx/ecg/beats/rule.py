@@ -76,3 +76,9 @@ class BeatRule:
             if label in self.thresholds and told[place] >= self.thresholds[label]:
                 return Answer(label, float(told[place]))
         return Answer("N", float(told[0]))
+
+
+def unclassifiable(log_probabilities: NDArray[np.float64]) -> Answer:
+    """The answer where no beat of the patient has been seen yet: there is nothing to compare with,
+    and what the network says then rests on nothing."""
+    return Answer("Q", float(np.exp(log_probabilities[LABELS.index("Q")])))

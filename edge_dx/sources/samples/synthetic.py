@@ -22,7 +22,9 @@ _SINUS = np.array([  # phase of the cycle (rad), millivolts in lead II, width (r
     (-1.20, 0.14, 0.25), (-0.22, -0.10, 0.08), (0.0, 1.10, 0.09), (0.24, -0.22, 0.09),
     (1.75, 0.32, 0.42),
 ])  # fmt: skip
-_EARLY = np.array([(-0.35, 0.25, 0.22), (0.0, 1.45, 0.28), (0.55, -0.55, 0.30), (1.9, -0.40, 0.50)])
+# Notched and some 150 ms wide, without a P wave, T against it.
+_EARLY = np.array([(-0.12, 0.95, 0.10), (0.0, 0.55, 0.07), (0.15, 0.85, 0.12), (0.50, -0.75, 0.17),
+                   (1.9, -0.45, 0.45)])  # fmt: skip
 _BREATHING_HZ, _VASOMOTOR_HZ = 0.25, 0.1
 _PREMATURE = 0.62
 """Where in the sinus cycle a premature beat falls."""
