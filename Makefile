@@ -30,7 +30,7 @@ demo: $(VENV)/.ready
 	$(BIN)/edge-dx demo --bundle build/chest-tb.edx --out build/demo $(if $(FILMS),--films $(FILMS))
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 peers: $(VENV)/.peers
 

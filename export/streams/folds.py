@@ -78,7 +78,11 @@ def _read(recipe: Recipe, path: Path, weights: Path) -> _File:
         told = msgspec.json.decode(path.read_bytes(), type=_File)
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     except (OSError, msgspec.MsgspecError) as error:
-        raise RecipeError(f"{path}: cannot be used as the record of a fold ({error})") from error
+        raise RecipeError(
+            f"{path}: cannot be used as the record of a fold ({error}). Folds are not kept with "
+            "the recipe, they are fitted where the recordings are: docs/exporting.md (Streams) has "
+            "the commands"
+        ) from error
     if digest != told.weights_sha256:
         raise RecipeError(
             f"{path}: tells of weights with SHA-256 {told.weights_sha256}, {weights} has {digest}; "

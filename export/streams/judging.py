@@ -75,26 +75,47 @@ def fit_detection(
         peaks_at: peaks by a threshold.
         protocol: of the comparison. To choose by, a peak belongs to the nearest reference beat
             within the window; the figures are made with EC57's own matching.
-        near: of the good ones, the nearest to this one is taken; the middle of them where None.
+        near: of the good ones, the nearest to this one is taken; where None, the one with the most
+            even sensitivity and positive predictivity.
     """
     wanted = [_beats_of(recording, protocol) for recording in recordings]
-    scores = []
+    scores, uneven = [], []
     for threshold in DETECTION:
-        right = both = 0
-        for own, found, beats in zip(recordings, peaks_at(threshold), wanted, strict=True):
+        right = said = there = 0
+        for own, found, (beats, flutter) in zip(
+            recordings, peaks_at(threshold), wanted, strict=True
+        ):
             samples = samples_of(own, found.rows)
+            for first, last in flutter:
+                samples = samples[(samples < first) | (samples > last)]
             samples = samples[samples >= protocol.from_s * own.rate_hz]
             right += _paired(beats, samples, protocol.window_s * own.rate_hz)
-            both += len(beats) + len(samples)
-        scores.append(2 * right / max(both, 1))
+            there, said = there + len(beats), said + len(samples)
+        scores.append(2 * right / max(there + said, 1))
+        uneven.append(abs(right / max(there, 1) - right / max(said, 1)))
     choices = [(t,) for t in DETECTION]
-    return _best(choices, np.array(scores), None if near is None else (near,))[0]
+    wanted_near = None if near is None else (near,)
+    return _best(choices, np.array(scores), wanted_near, np.array(uneven))[0]
 
 
-def _beats_of(recording: Recording, protocol: ec57.Protocol) -> Array:
-    """Samples of the reference beats of the test period."""
-    samples = np.array([beat.sample for beat in recording.reference.beats], np.int64)
-    return samples[samples >= protocol.from_s * recording.rate_hz]
+def _beats_of(recording: Recording, protocol: ec57.Protocol) -> tuple[Array, Array]:
+    """Samples of the reference beats of the test period, and (n, 2) where the ventricles flutter:
+    what is found there does not count, as EC57 has it, and the waves there are no beats."""
+    classes = protocol.mapping.table
+    flutter: list[tuple[int, int]] = []
+    began: int | None = None
+    samples = []
+    for item in recording.reference:
+        if item.symbol == "[":
+            began = item.sample
+        elif item.symbol == "]" and began is not None:
+            flutter.append((began, item.sample))
+            began = None
+        elif classes.get(item.symbol, "") in LABELS:
+            samples.append(item.sample)
+    found = np.array(samples, np.int64)
+    beats = found[found >= protocol.from_s * recording.rate_hz]
+    return beats, np.array(flutter, np.int64).reshape(-1, 2)
 
 
 def _paired(reference: Array, test: Array, window: float) -> int:
@@ -130,7 +151,11 @@ def probabilities(logits: Array) -> Array:
 def fit_classes(
     truths: Sequence[Array], logits: Sequence[Array], near: dict[Label, float] | None = None
 ) -> dict[Label, float]:
-    """V's and S's thresholds with the highest sum of their F1, from the test periods pooled.
+    """V's and S's thresholds, from the test periods pooled: the highest sum of V's smaller one of
+    sensitivity and positive predictivity and S's F1.
+
+    V is to be found and to be believed alike; of S more are missed than told wrongly, or the other
+    way round, by the patient.
 
     Args:
         truths: of each recording, as `truth_of`.
@@ -140,22 +165,29 @@ def fit_classes(
     truth, told = np.concatenate(truths), np.concatenate([probabilities(x) for x in logits])
     counts = truth >= 0
     truth, p = truth[counts], told[counts]
-    pairs, scores = [], []
+    pairs, scores, uneven = [], [], []
     for v in _V:
         is_v = p[:, 2] >= v
+        _, apart_v, least_v = _f1(truth, is_v, 2, {3, 4})
         for s in _S:
-            is_s = ~is_v & (p[:, 1] >= s)
+            f1_s, apart_s, _ = _f1(truth, ~is_v & (p[:, 1] >= s), 1, {4})
             pairs.append((v, s))
-            scores.append(_f1(truth, is_v, 2, {3, 4}) + _f1(truth, is_s, 1, {4}))
-    v, s = _best(pairs, np.array(scores), None if near is None else (near["V"], near["S"]))
+            scores.append(least_v + f1_s)
+            uneven.append(apart_v + apart_s)
+    wanted = None if near is None else (near["V"], near["S"])
+    v, s = _best(pairs, np.array(scores), wanted, np.array(uneven))
     return {"V": v, "S": s}
 
 
-def _f1(truth: Array, said: Array, label: int, ignored: set[int]) -> float:
-    """EC57's: what is said of classes in `ignored` counts neither way."""
+def _f1(truth: Array, said: Array, label: int, ignored: set[int]) -> tuple[float, float, float]:
+    """F1, by how much sensitivity and positive predictivity lie apart, and the smaller one; EC57's:
+    what is said of classes in `ignored` counts neither way."""
     right = float((said & (truth == label)).sum())
     claimed = float((said & ~np.isin(truth, list(ignored))).sum())
-    return 2 * right / max(claimed + float((truth == label).sum()), 1.0)
+    there = float((truth == label).sum())
+    found, believed = right / max(there, 1.0), right / max(claimed, 1.0)
+    f1 = 2 * right / max(claimed + there, 1.0)
+    return f1, abs(found - believed), min(found, believed)
 
 
 def labels_of(logits: Array, thresholds: dict[Label, float]) -> list[Label]:
@@ -182,8 +214,12 @@ def fit_rhythm(
     recordings: Sequence[Recording], beats: Sequence[Beats], logits: Sequence[Array],
     protocol: ec57.Protocol, near: tuple[float, float] | None = None,
 ) -> tuple[float, float]:  # fmt: skip
-    """The thresholds with the highest F1 of time in atrial fibrillation."""
-    pairs, scores = [], []
+    """The thresholds with the highest F1 of time in atrial fibrillation.
+
+    Every recording weighs alike: pooled by time, one patient who fibrillates for half an hour would
+    outweigh all short episodes of the others.
+    """
+    pairs, scores, uneven = [], [], []
     for begins in BEGINS:
         for ends in ENDS:
             if ends > begins:
@@ -192,11 +228,13 @@ def fit_rhythm(
             for own, asked, said in zip(recordings, beats, logits, strict=True):
                 told = rhythms_of(asked, said, begins, ends)
                 rows, labels = asked.rows, "N" * len(asked.rows)
-                counts += tally_of(own, rows, labels, protocol, told).counts["atrial_fibrillation"]
+                found = tally_of(own, rows, labels, protocol, told).counts["atrial_fibrillation"]
+                counts += found * own.rate_hz / own.samples
             se, pp = counts[2] / max(counts[3], 1e-9), counts[6] / max(counts[7], 1e-9)
             pairs.append((begins, ends))
             scores.append(2 * se * pp / max(se + pp, 1e-9))
-    begins, ends = _best(pairs, np.array(scores), near)
+            uneven.append(abs(se - pp))
+    begins, ends = _best(pairs, np.array(scores), near, np.array(uneven))
     return begins, ends
 
 
@@ -210,10 +248,11 @@ def estimate(value: ec57.Value, n: int) -> Estimate | None:
 
 
 def _best(
-    choices: Sequence[tuple[Any, ...]], scores: Array, near: tuple[float, ...] | None
-) -> tuple[float, ...]:
-    """Of those that are as good as the best: the nearest to `near`, or to the middle of them."""
-    good = np.array([c for c, s in zip(choices, scores, strict=True) if s >= scores.max() - _TIE])
-    wanted = good.mean(axis=0) if near is None else np.array(near)
-    apart = np.abs(good - wanted).sum(axis=1)
+    choices: Sequence[tuple[Any, ...]], scores: Array, near: tuple[float, ...] | None,
+    uneven: Array,
+) -> tuple[float, ...]:  # fmt: skip
+    """Of those that are as good as the best: the nearest to `near`, or the least uneven."""
+    as_good = scores >= scores.max() - _TIE
+    good = np.array([c for c, s in zip(choices, as_good, strict=True) if s])
+    apart = uneven[as_good] if near is None else np.abs(good - np.array(near)).sum(axis=1)
     return tuple(float(value) for value in good[int(np.argmin(apart))])

@@ -26,10 +26,11 @@ _FLOOR = 1e-3
 _MARGIN = 0.02
 """Half the band around a threshold."""
 _CRITERIA = {
-    "beat": "highest F1 of QRS complexes",
-    "V": "highest sum of the F1 of V and S",
-    "S": "highest sum of the F1 of V and S",
-    "AF": "highest F1 of time in atrial fibrillation",
+    "beat": "highest F1 of QRS complexes, the most even of those as good",
+    "V": "highest sum of V's smaller one of sensitivity and +P and of S's F1",
+    "S": "highest sum of V's smaller one of sensitivity and +P and of S's F1",
+    "AF": "highest F1 of time in atrial fibrillation, each recording weighing alike, the most even "
+    "of those as good",
 }
 
 

@@ -148,13 +148,16 @@ class LimitsPart(Part, frozen=True, kw_only=True):
     Attributes:
         parity: largest difference of a float32 file's answers from torch's, over a rollout;
             relative where the answer is above 1.
-        changed_beats: share of beats that a variant may answer otherwise than torch.
+        changed_beats: share of beats that a variant may answer otherwise than the float file.
+        changed_rhythm: share of beats that may lie within an episode by one and not by the other;
+            where chances hover between the two thresholds, one beat moves a whole episode.
         int8_kb: of each network file of an int8 variant.
         total_mb: of the whole bundle.
     """
 
     parity: Annotated[float, Meta(gt=0)] = 1e-5
     changed_beats: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    changed_rhythm: Annotated[float, Meta(ge=0, le=1)] = 0.03
     int8_kb: Annotated[float, Meta(gt=0)] = 100.0
     total_mb: Annotated[float, Meta(gt=0)] = 1.0
 

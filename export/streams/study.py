@@ -212,7 +212,7 @@ class Study:
         self, networks: Mapping[str, Mapping[str, Asked]], judged: dict[str, Judged]
     ) -> dict[str, tuple[int, int]]:
         """Each shipped variant beside the float file, both at their own thresholds."""
-        limit = self.recipe.told.limits.changed_beats
+        limits = self.recipe.told.limits
         found: dict[str, tuple[int, int]] = {}
         reference: Judged | None = None
         names: list[NetworkName] = [p.answer for p in self.stream.beats] or ["detector"]
@@ -225,19 +225,20 @@ class Study:
             whole = self.judge.judged(shipped, self.judge.frames(shipped), thresholds)
             if reference is None:
                 reference = whole
-            counts = [changed(reference, whole, answer) for answer in names]
-            total, differ = max(counts, key=lambda c: c[1] / max(c[0], 1))
-            told = ", ".join(
-                f"{answer} {c[1]} of {c[0]}" for answer, c in zip(names, counts, strict=True)
-            )
+            counts = {answer: changed(reference, whole, answer) for answer in names}
+            told = ", ".join(f"{answer} {c[1]} of {c[0]}" for answer, c in counts.items())
             self.say(f"  changed: {told}")
             self.gates.append(f"{name}: beats answered otherwise than by the float file: {told}")
-            if differ > limit * total:
-                raise GateFailed(
-                    f"{name}: {differ} of {total} beats are answered otherwise than by the float "
-                    f"file, limits.changed_beats allows {limit:.1%}; try other calibration.methods "
-                    "or leave the variant out", name, "beats",
-                )  # fmt: skip
+            for answer, (total, differ) in counts.items():
+                key = "changed_rhythm" if answer == "rhythm" else "changed_beats"
+                limit = getattr(limits, key)
+                if differ > limit * total:
+                    raise GateFailed(
+                        f"{name}: {answer}: {differ} of {total} beats are answered otherwise than "
+                        f"by the float file, limits.{key} allows {limit:.1%}; try other "
+                        "calibration.methods or leave the variant out", name, "beats",
+                    )  # fmt: skip
+            total, differ = max(counts.values(), key=lambda c: c[1] / max(c[0], 1))
             found[name] = (total, differ)
         return found
 
