@@ -55,8 +55,13 @@ zoo: train
 
 train: $(VENV)/.ready
 	$(BIN)/python -m export.training.chest_tb --data $(DATA) --out export/zoo/chest_tb
-	for network in detector beats rhythm; do \
-		$(BIN)/python -m export.training.ecg.$$network --data $(DATA) || exit 1; done
+	for fold in 0 1 2 3; do \
+		$(BIN)/python -m export.training.ecg.detector --data $(DATA) --fold $$fold \
+			--out export/zoo/ecg/folds || exit 1; done
+	$(BIN)/python -m export.training.ecg.beats --data $(DATA) --folds --keep export/zoo/ecg/folds
+	$(BIN)/python -m export.training.ecg.detector --data $(DATA) --out export/zoo/ecg
+	$(BIN)/python -m export.training.ecg.beats --data $(DATA) --out export/zoo/ecg
+	$(BIN)/python -m export.training.ecg.rhythm --data $(DATA) --out export/zoo/ecg
 
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/runtime.py
