@@ -118,3 +118,21 @@ def test_figures_are_those_of_the_shipped_bundle() -> None:
     for group in figures.groups:
         films = group.positives + group.negatives
         assert f"{told(group.auc)} on {films}" in README.replace("\n", " "), group.name
+
+
+@pytest.mark.parametrize("bundle", ["ecg-beats", "ecg-af"])
+def test_figures_of_streams_are_those_of_the_shipped_bundles(bundle: str) -> None:
+    if bundle not in names():
+        pytest.skip("the shipped bundle is not there; make it with `make zoo`")
+    manifest = open_bundle(names()[bundle]).manifest
+    told = {f"{100 * f.value.value:.2f} [{100 * f.value.low:.1f}, {100 * f.value.high:.1f}]"
+            for v in manifest.variants if v.fidelity and v.fidelity.figures
+            for f in v.fidelity.figures}  # fmt: skip
+    head = "| | " + " | ".join(f"`{variant.name}`" for variant in manifest.variants) + " |"
+    for document in ("README.md", "docs/ecg.md"):
+        lines = (ROOT / document).read_text("utf-8").splitlines()
+        rows = lines[lines.index(head) + 2 :]
+        table = rows[: rows.index("")]
+        assert len(table) >= 4
+        for row in table:
+            assert {cell.strip() for cell in row.split("|")[2:-1]} <= told, row
