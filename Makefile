@@ -69,7 +69,8 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/sources.py
 	$(BIN)/python benchmarks/isolate.py
 	$(BIN)/python benchmarks/signal_path.py
-	$(BIN)/python benchmarks/streams.py
+	$(BIN)/python benchmarks/streams.py edge_dx/zoo/ecg-beats.edx --records $(DATA)/ecg_mitbih/records
+	$(BIN)/python benchmarks/ecg_detectors.py
 
 # atheris has wheels for Linux on x86-64 alone; elsewhere the target says that it skips.
 FUZZED := bundle manifest dicom picture npy case tflite

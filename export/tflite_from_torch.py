@@ -121,7 +121,7 @@ def wires_of(
         (inputs, found.inputs, "serving_default_args_"),
         (outputs, found.outputs, "serving_default_output_"),
     ):
-        by_number = {number(tensor.name, prefix): tensor for tensor in tensors}
+        by_number = {place_of(tensor.name, prefix): tensor for tensor in tensors}
         if sorted(by_number) != list(range(len(items))):
             names = ", ".join(tensor.name for tensor in tensors)
             raise GraphError(f"the converted file has the tensors {names}, for {len(items)} wanted")
@@ -130,7 +130,7 @@ def wires_of(
     return wires, found.undelegated
 
 
-def number(name: str, prefix: str) -> int:
+def place_of(name: str, prefix: str) -> int:
     """`serving_default_output_2_output` → 2."""
     digits = name.removeprefix(prefix).partition("_")[0].partition(":")[0]
     return int(digits) if name.startswith(prefix) and digits.isdigit() else -1

@@ -29,7 +29,7 @@ _CRITERIA = {
     "beat": "highest F1 of QRS complexes, the most even of those as good",
     "V": "highest sum of V's smaller one of sensitivity and +P and of S's F1",
     "S": "highest sum of V's smaller one of sensitivity and +P and of S's F1",
-    "AF": "highest F1 of time in atrial fibrillation, each recording weighing alike, the most even "
+    "AF": "highest smaller one of sensitivity and +P by time in atrial fibrillation, the most even "
     "of those as good",
 }
 

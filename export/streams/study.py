@@ -163,7 +163,7 @@ class Study:
             same = "onnx-fp32" if name.endswith("fp32") else name
             if same not in judged:
                 self.say(f"judging {name} by folds")
-                by_fold = self._fold_networks(files[same].name, ranges)
+                by_fold = self.fold_networks(files[same].name, ranges)
                 said = self.judge.frames(by_fold)
                 near = judged["onnx-fp32"].thresholds if "onnx-fp32" in judged else None
                 judged[same] = self.judge.judged(by_fold, said, near=near)
@@ -172,9 +172,10 @@ class Study:
             judged[name] = judged[same]
         return judged
 
-    def _fold_networks(
+    def fold_networks(
         self, variant: VariantName, ranges: dict[Format, dict[NetworkName, Ranges]]
     ) -> Any:
+        """Which network may judge a recording, as files of a variant."""
         kind: Format = "tflite" if variant.startswith("tflite") else "onnx"
         opened: dict[tuple[NetworkName, int], Network] = {}
         for name, folds in self.folds.items():

@@ -20,7 +20,7 @@ from edge_dx.manifest import Wire
 from export.errors import GraphError
 from export.quantize_tflite import keeping_all
 from export.streams.steps import Step
-from export.tflite_from_torch import converted, number, quiet, require_tools
+from export.tflite_from_torch import converted, place_of, quiet, require_tools
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 _WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
@@ -48,7 +48,7 @@ def wires_of(payload: bytes, step: Step) -> tuple[dict[str, Wire], tuple[str, ..
     for wanted, tensors, prefix in (
         (step.takes, found.inputs, _INPUT), (step.gives, found.outputs, _OUTPUT),
     ):  # fmt: skip
-        by_number = {number(tensor.name, prefix): tensor for tensor in tensors}
+        by_number = {place_of(tensor.name, prefix): tensor for tensor in tensors}
         if sorted(by_number) != list(range(len(wanted))):
             names = ", ".join(tensor.name for tensor in tensors)
             raise GraphError(
