@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_dx.ecg.alarms import Alarms
+from edge_dx.ecg.alarms import AlarmRules, Alarms
 from edge_dx.ecg.events import Alarm, Beat
 
 RATE = 250
@@ -121,6 +121,86 @@ def test_a_break_ends_what_runs_and_no_rule_looks_across_it() -> None:
     for beat in beats_of("VV", 0.4, first=5100):
         state, alarms = ALARMS.step(state, [beat], beat.sample, beat.certain_at)
         assert not alarms
+
+
+def test_asystole_that_a_break_ends_lasts_as_long_as_it_was_known() -> None:
+    state = ALARMS.begin(ALARMS.start(), 0)
+    for beat in beats_of("NNN"):
+        state, _ = ALARMS.step(state, [beat], beat.sample, beat.certain_at)
+    last = beat.sample
+    assert ALARMS.due(state) > last
+    for quiet in range(last + 100, last + 1400, 100):
+        state, _ = ALARMS.step(state, [], quiet, quiet + 100)
+    assert ALARMS.due(state) == 0  # each further hop makes the quiet longer
+    assert int(state["quiet"]) == last + 1300
+    _, (ended,) = ALARMS.broken(state, last + 1450)
+    assert (ended.kind, ended.change, ended.sample) == ("asystole", "ends", last + 1300)
+    assert ended.value == pytest.approx(5.2)
+
+
+def test_a_fast_stretch_dates_from_the_first_beat_that_counted() -> None:
+    beats = beats_of("N" * 24, [0.8] * 4 + [0.4] * 20)
+    (begun,) = told(beats)
+    assert (begun.kind, begun.sample) == ("tachycardia", beats[4].sample)
+    assert begun.certain_at == beats[20].certain_at
+
+
+def test_a_slow_stretch_dates_from_the_first_beat_that_counted() -> None:
+    beats = beats_of("N" * 9, [0.8] * 3 + [1.6] * 6)
+    (begun,) = told(beats)
+    assert (begun.kind, begun.sample) == ("bradycardia", beats[3].sample)
+
+
+def test_of_a_run_that_begins_slowly_tachycardia_is_what_is_fast() -> None:
+    beats = beats_of("NVVVVVVN", [0.8, 0.8, 0.7, 0.7, 0.7, 0.4, 0.4, 0.8])
+    begun, ended = told(beats)
+    assert begun.sample == beats[3].sample  # with the next two 109 per minute
+    assert begun.value == pytest.approx(2 * 60 / 1.1)
+    assert ended.sample == beats[7].sample
+
+
+@pytest.mark.parametrize(("slow", "other"), [(1.7, 0.4), (0.4, 1.7)])
+def test_beats_that_are_now_fast_and_now_neither_end_a_slow_stretch(
+    slow: float, other: float
+) -> None:
+    running, kind = (8, "bradycardia") if slow > 1 else (18, "tachycardia")
+    rr = [slow] * running + [0.8, other, 0.8, other, 0.8]
+    assert kinds(told(beats_of("N" * len(rr), rr))) == [(kind, "begins"), (kind, "ends")]
+
+
+def test_two_v_at_the_opening_are_no_couplet_for_what_was_before_is_not_known() -> None:
+    assert told(beats_of("VVNN", 0.8)) == []
+    assert kinds(told(beats_of("NVVN", 0.8))) == [("couplet", "begins")]
+    assert told(beats_of("NVVVN", 0.8)) == []
+
+
+@pytest.mark.parametrize("run", [2, 9, 12])
+@pytest.mark.parametrize("pairs", [1, 4, 6])
+def test_rules_may_ask_for_longer_rows(run: int, pairs: int) -> None:
+    alarms = Alarms(Fraction(RATE), AlarmRules(ventricular_run=run, bigeminy_pairs=pairs))
+    state = alarms.begin(alarms.start(), 0)
+    beats = beats_of("N" + "NV" * pairs + "N" + "V" * run, 0.4)
+    found: list[Alarm] = []
+    for beat in beats:
+        state, told_now = alarms.step(state, [beat], beat.sample, beat.certain_at)
+        found += told_now
+    (bigeminy,) = [a for a in found if (a.kind, a.change) == ("bigeminy", "begins")]
+    assert bigeminy.sample == beats[1].sample
+    (fast,) = [a for a in found if a.kind == "ventricular_tachycardia"]
+    assert fast.sample == beats[2 * pairs + 2].sample
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [
+        ("pause_s", 0.0), ("pause_s", float("nan")), ("ventricular_run", 1), ("slow_beats", 0),
+        ("bigeminy_pairs", 0), ("settled_beats", 10**6), ("fast_per_min", float("inf")),
+        ("fast_per_min", 40.0), ("slow_per_min", -1.0),
+    ],
+)  # fmt: skip
+def test_limits_that_cannot_be_meant_are_refused_by_name(limit: str, value: float) -> None:
+    with pytest.raises(ValueError, match=limit):
+        AlarmRules(**{limit: value})  # type: ignore[arg-type]
 
 
 @given(

@@ -154,14 +154,14 @@ def test_frames_that_may_not_be_believed_give_no_beat() -> None:
 
 def test_noise_begins_and_ends_with_hysteresis() -> None:
     quiet, between, loud = (np.zeros((HOP, 3), np.float32) for _ in range(3))
-    quiet[:, 2], between[:, 2], loud[:, 2] = -6, 0.0, 6
+    quiet[:, 2], between[:, 2], loud[:, 2] = -6, -1.1, 6  # a chance of 0.25 between them
     hops = [quiet] * 5 + [between] * 60 + [loud] * 30 + [between] * 60 + [quiet] * 30
     state, said = stacked(1), []
     for number, hop in enumerate(hops):
         yes = np.array([True])
         state, _ = DECODER.step(state, np.array([0]), hop[None], yes, yes if not number else ~yes)
         said.append(bool(state["noisy"][0]))
-    # Half sure is neither enough to begin nor enough to end.
+    # What lies between is neither enough to begin nor enough to end.
     assert not any(said[:65])
     assert all(said[85:155])
     assert not any(said[170:])
