@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import cast
 
 from edge_dx.ecg.alarms import Alarms
@@ -28,6 +29,9 @@ from edge_dx.manifest import (
     WaveformInput,
 )
 from edge_dx.signal import AnySignalStep, Clockwork, Mains, Notch
+
+LEAST_RATE_HZ = 100
+"""Of what a QRS complex is made of the larger part lies below 40 Hz."""
 
 
 def answer_of(manifest: Manifest, stream: Stream, answer: str | None) -> str | None:
@@ -66,6 +70,19 @@ def preparation_of(
             f"{manifest.name} takes out no power line; leave mains_hz away", "format"
         )
     return tuple(step for step in wave.prepare if mains_hz is not None or step not in notches)
+
+
+def refuse_slow(manifest: Manifest, rate_hz: Fraction) -> None:
+    """Refuses a device whose samples do not show what beats are told by.
+
+    Raises:
+        UnsupportedInput: fewer than 100 samples per second.
+    """
+    if rate_hz < LEAST_RATE_HZ:
+        raise UnsupportedInput(
+            f"{manifest.name}: {float(rate_hz):g} samples per second show too little of a QRS "
+            f"complex to tell beats by; {LEAST_RATE_HZ} is the least (130 was measured)", "format"
+        )  # fmt: skip
 
 
 def preferred_lead(wave: WaveformInput, leads: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from fractions import Fraction
 import msgspec
 import numpy as np
 
-from edge_dx.ecg.assembly import alarms_of, answer_of, judge_of, preparation_of
+from edge_dx.ecg.assembly import alarms_of, answer_of, judge_of, preparation_of, refuse_slow
 from edge_dx.ecg.events import Alarm, AlarmKind, Beat, Rhythm, StreamEvent, certain_at
 from edge_dx.ecg.networks import Network
 from edge_dx.ecg.rows import Rows, Units
@@ -127,6 +127,7 @@ class SignalStream:
             preparation_of(manifest, wave, leads, mains_hz), rate_hz=rate_hz, leads=leads,
             mains_hz=mains_hz, rules=Rules(full_scale_mv=full_scale_mv),
         )  # fmt: skip
+        refuse_slow(manifest, self.path.rate_hz)
         count, clock, hop = len(self.path.leads), self.path.clock, told.detector.hop_rows
         self._rows = Rows(count, hop, _KEPT_ROWS)
         self._judge = judge_of(manifest, told, variant, networks, answer, clock, count)

@@ -230,7 +230,8 @@ def _told(judged: Judged, name: NetworkName, n: int) -> list[tuple[int, str]]:
     if name == "detector":
         return [(peak.row, "") for peak in judged.peaks[n].peaks]
     if name == "rhythm":
-        told, within, turns = [], "", list(judged.rhythms[n])
+        # Before the first episode as between two: a short one at the front changes its own beats.
+        told, within, turns = [], "(N", list(judged.rhythms[n])
         for row in judged.beats[name][n].rows.tolist():
             while turns and turns[0][0] <= row:
                 within = turns.pop(0)[1]

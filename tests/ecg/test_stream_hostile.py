@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from edge_dx.ecg.events import Beat, Judging, Noise, happened_at
-from edge_dx.errors import EdgeDxError, EngineFailed, TensorMismatch
+from edge_dx.errors import EdgeDxError, EngineFailed, TensorMismatch, UnsupportedInput
 from edge_dx.signal import LeadOff, Quality, Samples, Warmup
 from tests.ecg.scripted import backends, ecg, feed, same_state, stream
 
@@ -37,6 +37,13 @@ def test_a_saturated_amplifier_is_no_signal() -> None:
     assert not any(isinstance(event, Beat) for event in events)
     _, events = feed(own, [mv])
     assert any(isinstance(event, Quality) and event.cause == "saturated" for event in events)
+
+
+@pytest.mark.parametrize("rate_hz", [20, 60, 96])
+def test_too_few_samples_to_tell_beats_by_are_refused(rate_hz: float) -> None:
+    with pytest.raises(UnsupportedInput, match="100 is the least"):
+        stream(rate_hz)
+    stream(100)
 
 
 @settings(max_examples=60, deadline=None)
