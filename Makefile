@@ -4,6 +4,7 @@
 # make zoo    train and export the shipped bundles again (needs the data, see docs)
 # make peers  the other engines and what makes their files, so that no test is skipped for them
 # make bench  the benchmarks side by side
+# make promises  the device link's: bad cables, clocks, hostile inputs, as tables
 # make fuzz   coverage-guided fuzzing, SECONDS for each reader
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ KEY := export/keys/development.key
 # Without the TFLite ones: their converter weighs gigabytes, and `make peers` brings it.
 DEMO_VARIANTS ?= onnx-fp32,onnx-int8,tensorrt-fp16,tensorrt-int8
 
-.PHONY: demo test lint peers zoo train bench fuzz clean
+.PHONY: demo test lint peers zoo train bench promises fuzz clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
@@ -71,6 +72,11 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/signal_path.py
 	$(BIN)/python benchmarks/streams.py edge_dx/zoo/ecg-beats.edx --records $(DATA)/ecg_mitbih/records
 	$(BIN)/python benchmarks/ecg_detectors.py
+	$(BIN)/python benchmarks/link.py
+
+# 100,000 frames over each bad cable, simulated clocks, a million hostile inputs: build/bridge.md.
+promises: $(VENV)/.ready
+	bash .ci/bridge
 
 # atheris has wheels for Linux on x86-64 alone; elsewhere the target says that it skips.
 FUZZED := bundle manifest dicom picture npy case tflite
