@@ -35,11 +35,12 @@ test: $(VENV)/.ready
 
 peers: $(VENV)/.peers
 
-# TensorRT for RTX without its dependencies: they are CUDA's runtime, which needs a GPU.
+# TensorRT for RTX without its dependencies: they are CUDA's runtime, which needs a GPU. BrainFlow
+# without its own: it asks for an old setuptools and needs numpy alone.
 $(VENV)/.peers: $(VENV)/.ready
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[tflite,openvino,tflite-export,gdcm,oracles]'
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps \
-		tensorrt-rtx-cu12-libs tensorrt-rtx-cu12-bindings
+		tensorrt-rtx-cu12-libs tensorrt-rtx-cu12-bindings brainflow
 	touch $@
 
 lint: $(VENV)/.ready
@@ -87,6 +88,7 @@ fuzz: $(VENV)/.ready
 		|| echo "fuzz: no atheris for this machine"
 	for target in $(FUZZED); do \
 		$(BIN)/python -m fuzz $$target --seconds $(SECONDS) || exit 1; done
+	$(BIN)/python -m tests.bridge.c_fuzz --seconds $(SECONDS)
 
 clean:
 	rm -rf $(VENV) build

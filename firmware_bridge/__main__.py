@@ -1,4 +1,5 @@
-"""The `edge-dx-bridge` command: list, info, monitor, record, replay, update, mlperf, simulate."""
+"""The `edge-dx-bridge` command: list, info, monitor, record, replay, serve,
+update, mlperf, simulate."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 
 from firmware_bridge.devices import DEVICES
 from firmware_bridge.errors import BridgeError
+from firmware_bridge.profiles import PROFILES
 
 EXIT_FAILED = 1
 
@@ -64,18 +66,57 @@ def _parser() -> argparse.ArgumentParser:
     _stream(replay)
     replay.set_defaults(act=_replay)
 
+    serve = commands.add_parser("serve", help="a wearable's ECG → events, verdicts back")
+    serve.add_argument("bundle", metavar="BUNDLE", help="of streams, for example ecg-beats")
+    _target(serve)
+    _stream(serve)
+    _seconds(serve)
+    serve.add_argument("--judge", metavar="LEAD[,LEAD]", help="which leads (default: the first "
+                       "that the model likes)")  # fmt: skip
+    serve.add_argument("--answer", choices=("at_once", "one_beat_late"), help="when a beat's class "
+                       "is told")  # fmt: skip
+    serve.add_argument("--mains", choices=("50", "60"), help="hertz of the power line (default: "
+                       "what the device says)")  # fmt: skip
+    serve.add_argument("--mv-per-count", type=float, metavar="MV", help="where the device does not "
+                       "know its unit")  # fmt: skip
+    serve.add_argument("--verdicts", choices=("all", "alarms", "none"), default="all",
+                       help="what goes back to the device (default: all)")  # fmt: skip
+    serve.add_argument("--report", metavar="HTML", help="writes a report; of each run of the "
+                       "device its own")  # fmt: skip
+    serve.add_argument("--annotations", metavar="DIR", help="writes WFDB annotations, likewise")
+    serve.add_argument("--words", action="store_true", help="lines for people in place of JSON")
+    serve.add_argument("--variant", help="of the bundle")
+    serve.add_argument("--engine", help="which engine runs it")
+    serve.add_argument("--allow-unsigned", action="store_true", help="for development")
+    serve.set_defaults(act=_serve)
+
     updating = commands.add_parser("update", help="new firmware: tried, confirmed, else taken back")
     _target(updating)
     updating.add_argument("image", metavar="IMAGE", help="in MCUboot's format")
+    whose = updating.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--key", metavar="PUBLIC.pem", help="whose signature the image must have")
+    whose.add_argument("--unsigned", action="store_true", help="send it whoever made it; the "
+                       "device's bootloader may still refuse it")  # fmt: skip
     updating.add_argument("--allow-downgrade", action="store_true", help="send an older version")
     updating.set_defaults(act=_update)
 
-    mlperf = commands.add_parser("mlperf", help="measure an MLPerf Tiny device")
-    mlperf.add_argument("target", metavar="DEVICE", help="a device file or socket://host:port")
+    mlperf = commands.add_parser("mlperf", help="measure an MLPerf Tiny device, or answer as one")
+    mlperf.add_argument("target", nargs="?", metavar="DEVICE", help="a device file or "
+                        "socket://host:port; to be measured: the line to the host")  # fmt: skip
     mlperf.add_argument("--baud", type=int, default=115200, help="of a serial line")
-    mlperf.add_argument("--input", required=True, metavar="X.npy", help="bytes, an input per row")
+    mlperf.add_argument("--input", metavar="X.npy", help="bytes, an input per row")
     mlperf.add_argument("--inferences", type=int, default=10, help="for each (default: 10)")
     mlperf.add_argument("--warmups", type=int, default=1, help="before each (default: 1)")
+    mlperf.add_argument("--answer", metavar="BUNDLE", help="be the device: this model is measured")
+    mlperf.add_argument("--model-name", metavar="NAME", help="that it has in the benchmark, for "
+                        "example kws01 (default: the bundle's)")  # fmt: skip
+    mlperf.add_argument("--port", type=int, default=0, help="to be measured over TCP (default: a "
+                        "free one)")  # fmt: skip
+    mlperf.add_argument("--pty", action="store_true", help="to be measured on a pseudo terminal")
+    mlperf.add_argument("--variant", help="of the bundle")
+    mlperf.add_argument("--engine", help="which engine runs it")
+    mlperf.add_argument("--allow-unsigned", action="store_true", help="for development")
+    _seconds(mlperf)
     mlperf.set_defaults(act=_mlperf)
 
     simulate = commands.add_parser("simulate", help="a device double")
@@ -95,6 +136,8 @@ def _target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="DEVICE", help="a device file, socket://host:port, "
                         "rfc2217://host:port, or a recording (.edxr)")  # fmt: skip
     parser.add_argument("--baud", type=int, default=115200, help="of a serial line")
+    parser.add_argument("--profile", choices=tuple(PROFILES), help="of its board: DTR, RTS and how "
+                        "long it needs (default: by what its USB numbers tell)")  # fmt: skip
     parser.add_argument("--device", choices=tuple(DEVICES), default="edge-dx", help="what it is")
     parser.add_argument("--rate", type=float, metavar="HZ", help="where the device does not say it")
     parser.add_argument("--leads", metavar="A,B", help="likewise")
@@ -142,6 +185,12 @@ def _replay(options: argparse.Namespace) -> int:
     from firmware_bridge.commands import replay
 
     return replay.act(options)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from firmware_bridge.commands import serve
+
+    return serve.act(options)
 
 
 def _update(options: argparse.Namespace) -> int:

@@ -47,6 +47,7 @@ class Block:
         gap: what is missing in front of it.
         flags: as the device set them.
         leads_off: names of the leads without contact.
+        boot_id: the device's own name for its start; 0 with devices that have none.
     """
 
     stream: StreamInfo
@@ -57,6 +58,7 @@ class Block:
     gap: Gap | None = None
     flags: Flags = Flags.NONE
     leads_off: tuple[str, ...] = ()
+    boot_id: int = 0
 
     @property
     def samples(self) -> Array:
@@ -67,6 +69,11 @@ class Block:
     def unit(self) -> str:
         """Of `samples`."""
         return self.stream.unit
+
+    @property
+    def place(self) -> dict[str, int]:
+        """Of the first sample in the device's own numbers, for a verdict about it."""
+        return _place(self)
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -85,6 +92,7 @@ class Picture:
         at: when it was taken.
         gap: what is missing in front of it.
         flags: as the device set them.
+        boot_id: as of a `Block`.
     """
 
     stream: StreamInfo
@@ -95,9 +103,20 @@ class Picture:
     at: Moment
     gap: Gap | None = None
     flags: Flags = Flags.NONE
+    boot_id: int = 0
+
+    @property
+    def place(self) -> dict[str, int]:
+        """In the device's own numbers, for a verdict about it."""
+        return _place(self)
 
     def __len__(self) -> int:
         return 1
+
+
+def _place(item: Block | Picture) -> dict[str, int]:
+    # With the boot id: numbers begin anew after a restart, and a verdict may come late.
+    return {"stream": item.stream.id, "boot": item.boot_id, "index": item.first_index % 2**32}
 
 
 Data = TypeVar("Data", Block, Picture)

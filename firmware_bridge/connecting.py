@@ -19,6 +19,7 @@ def connect(
     dialect: Dialect | None = None,
     *,
     baud: int = 115200,
+    profile: str | None = None,
     reconnect: bool = True,
     tap: Tap | None = None,
     pace: Literal["fast", "real"] = "fast",
@@ -30,6 +31,8 @@ def connect(
             simulator, or what opens a port.
         dialect: what it speaks, see `firmware_bridge.devices`; None for docs/wire.md.
         baud: of a serial line.
+        profile: of its board, see `firmware_bridge.profiles`: which lines are raised, and how long
+            it needs; None: by what the USB device is known to need.
         reconnect: whether a lost device is looked for until you close the link.
         tap: sees all bytes.
         pace: of a recording: as fast as it is read (streams then wait for you by default), or as it
@@ -47,9 +50,10 @@ def connect(
             now_ns=replay.now_ns, on_full="block" if pace == "fast" else "drop",
         )  # fmt: skip
     elif isinstance(target, Path | str):
-        from firmware_bridge import port
+        from firmware_bridge import port, profiles
 
-        opener = port.opener(str(target), port.Settings(baud=baud))
+        settings = None if profile is None else profiles.profile(profile).settings
+        opener = port.opener(str(target), settings, baud=baud)
     else:
         opener = target
     return Link(opener, dialect, reconnect=reconnect, tap=tap)

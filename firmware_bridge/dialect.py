@@ -16,6 +16,7 @@ from firmware_bridge.clock import Fit
 from firmware_bridge.errors import BadMessage, DeviceRefused, Incompatible
 from firmware_bridge.frames import CONTROL, MAX_FRAME, CobsFramer, Framer, Tally
 from firmware_bridge.loss import Counts
+from firmware_bridge.pacing import Intake
 from firmware_bridge.receiver import Item, Receiver
 from firmware_bridge.smp import Group, Message, Op, Ours
 
@@ -48,6 +49,8 @@ class Dialect(Protocol):
     """One way to talk to devices. Bytes are fed by one thread, the others come from another."""
 
     has_clock: bool
+    intake: Intake | None
+    """What a device of this kind takes at once; None: the port paces enough."""
 
     @property
     def tally(self) -> Tally:
@@ -101,6 +104,7 @@ class Native:
     """
 
     has_clock = True
+    intake: Intake | None = None
 
     def __init__(self, framer: Framer | None = None) -> None:
         self._receiver = Receiver(framer or CobsFramer(MAX_FRAME))

@@ -12,6 +12,7 @@
     ├── BadMessage          bytes that passed their checksum but break docs/wire.md
     ├── ImageRefused        no firmware image, or one that must not be sent
     ├── BadRecording        no recording, or a damaged one
+    ├── NotServed           a stream that a model cannot judge, or a model that judges no streams
     ├── BadPlan             a plan of faults that says nothing usable
     └── MissingExtra        an optional package is needed and not installed
 
@@ -78,6 +79,10 @@ class ImageRefused(BridgeError):
 
 class BadRecording(BridgeError):
     """The file is no recording, or is damaged where it must not be."""
+
+
+class NotServed(BridgeError):
+    """What the device sends and what the model judges do not fit, or the model cannot be had."""
 
 
 class BadPlan(BridgeError):

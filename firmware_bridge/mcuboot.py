@@ -30,12 +30,14 @@ class Held:
     Attributes:
         data: all of it.
         version: as text.
-        digest: SHA-256 of header and body, by which it is named.
+        digest: SHA-256 of what is signed, by which it is named.
+        signed_bytes: how many bytes from the front: header, body, protected entries.
     """
 
     data: bytes = field(repr=False)
     version: str
     digest: bytes
+    signed_bytes: int
 
 
 def read_image(data: bytes) -> Held:
@@ -44,22 +46,46 @@ def read_image(data: bytes) -> Held:
     Raises:
         ImageRefused: no image in MCUboot's format, or its digest is not that of its bytes.
     """
+    end = _signed(data)
+    _, _, _, _, _, _, major, minor, revision, build = _HEADER.unpack_from(data)
+    digest = hashlib.sha256(data[:end]).digest()
+    for kind, value in entries_of(data):
+        if kind == _SHA256 and len(value) == 32:
+            if value != digest:
+                raise ImageRefused("the image's digest is not that of its bytes")
+            return Held(data, f"{major}.{minor}.{revision}.{build}", digest, end)
+    raise ImageRefused(
+        "the image carries no SHA-256 digest, by which devices name their images; sign it with "
+        "imgtool's --sha 256 and without --pure"
+    )
+
+
+def entries_of(data: bytes) -> list[tuple[int, bytes]]:
+    """The entries of an image's trailer, without the protected ones: (type, value).
+
+    Raises:
+        ImageRefused: no image in MCUboot's format, or its trailer is cut off.
+    """
+    end = _signed(data)
+    magic, total = struct.unpack_from("<HH", data, end)
+    if magic != _TLV_MAGIC or total < 4 or len(data) < end + total:
+        raise ImageRefused("the image's trailer is cut off")
+    at, last, found = end + 4, end + total, list[tuple[int, bytes]]()
+    while at < last:
+        kind, length = struct.unpack_from("<HH", data, at) if at + 4 <= last else (0, last)
+        if at + 4 + length > last:
+            raise ImageRefused("an entry of the image's trailer is longer than the trailer")
+        found.append((kind, data[at + 4 : at + 4 + length]))
+        at += 4 + length
+    return found
+
+
+def _signed(data: bytes) -> int:
+    """Where the trailer begins that is not signed."""
     if len(data) < _HEADER.size:
         raise ImageRefused("too short for a firmware image")
-    magic, _, head, protected, size, _, major, minor, revision, build = _HEADER.unpack_from(data)
+    magic, _, head, protected, size, *_ = _HEADER.unpack_from(data)
     end = head + size + protected
     if magic != _MAGIC or head < _HEADER.size or len(data) < end + 4:
         raise ImageRefused("no firmware image in MCUboot's format")
-    tlv_magic, total = struct.unpack_from("<HH", data, end)
-    if tlv_magic != _TLV_MAGIC or len(data) < end + total:
-        raise ImageRefused("the image's trailer is cut off")
-    at, last = end + 4, end + total
-    while at + 4 <= last:
-        kind, length = struct.unpack_from("<HH", data, at)
-        if kind == _SHA256 and length == 32 and at + 36 <= last:
-            digest = hashlib.sha256(data[:end]).digest()
-            if data[at + 4 : at + 36] != digest:
-                raise ImageRefused("the image's digest is not that of its bytes")
-            return Held(data, f"{major}.{minor}.{revision}.{build}", digest)
-        at += 4 + length
-    raise ImageRefused("the image carries no digest")
+    return int(end)

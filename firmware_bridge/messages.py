@@ -47,6 +47,7 @@ class Flags(IntFlag):
 
 
 _KNOWN = 0x03
+_LEAD_OFF = int(Flags.LEAD_OFF)
 
 
 class Format(IntEnum):
@@ -59,6 +60,9 @@ class Format(IntEnum):
 
 
 _BYTES = {Format.I16: 2, Format.I24: 3, Format.I32: 4, Format.GREY8: 1}
+# Looked up, because asking an enumeration takes longer than decoding the numbers.
+_FORMATS = {int(form): form for form in Format}
+_FLAGS = tuple(Flags(bits) for bits in range(256))
 
 
 @dataclass(frozen=True)
@@ -246,17 +250,19 @@ def decode_stream(payload: bytes) -> SampleBlock | Piece:
     size = _BYTES.get(form)
     if size is None:
         raise BadMessage(f"numbers of the unknown format {form}")
-    header = Header(stream, Format(form), boot_id, n, first, t_dev_us, dropped, Flags(flags))
-    if told & 0x0F == _SAMPLES and form != Format.GREY8:
-        return _samples(header, size, payload)
-    if told & 0x0F == _PICTURE and form == Format.GREY8:
+    header = Header(
+        stream, _FORMATS[form], boot_id, n, first, t_dev_us, dropped, _FLAGS[flags]
+    )  # fmt: skip
+    if told & 0x0F == _SAMPLES and header.format is not Format.GREY8:
+        return _samples(header, size, payload, masked=bool(flags & _LEAD_OFF))
+    if told & 0x0F == _PICTURE and header.format is Format.GREY8:
         return _piece(header, payload)
     raise BadMessage(f"a stream message of the unknown type {told & 0x0F}, format {form}")
 
 
-def _samples(header: Header, size: int, payload: bytes) -> SampleBlock:
+def _samples(header: Header, size: int, payload: bytes, *, masked: bool) -> SampleBlock:
     at, off = _HEADER.size, 0
-    if header.flags & Flags.LEAD_OFF:
+    if masked:
         if len(payload) < at + _MASK.size:
             raise BadMessage("the mask of leads is cut off")
         (off,) = _MASK.unpack_from(payload, at)
@@ -265,12 +271,11 @@ def _samples(header: Header, size: int, payload: bytes) -> SampleBlock:
     leads, rest = divmod(length, header.n * size) if header.n else (0, length)
     if rest or leads > MAX_LEADS or (header.n and not leads):
         raise BadMessage(f"{length} bytes are no {header.n} samples of {size} bytes per lead")
-    if header.format is Format.I24:
-        wide = np.zeros((header.n * leads, 4), np.uint8)
-        wide[:, 1:] = np.frombuffer(payload, np.uint8, offset=at).reshape(-1, 3)
-        counts = wide.view("<i4").ravel() >> 8
-    else:
-        counts = np.frombuffer(payload, "<i2" if size == 2 else "<i4", offset=at)
+    if size == 3:
+        # Each number with the byte in front of it, which the shift takes away with the right sign.
+        wide = np.ndarray((header.n, leads), "<i4", payload, at - 1, (3 * leads, 3))
+        return SampleBlock(header, wide >> 8, off)
+    counts = np.frombuffer(payload, "<i2" if size == 2 else "<i4", offset=at)
     return SampleBlock(header, counts.reshape(header.n, leads).astype(np.int32, copy=False), off)
 
 

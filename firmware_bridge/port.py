@@ -13,33 +13,19 @@ import os
 import socket
 import stat
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from firmware_bridge.descriptor import DescriptorPort, Opener, Port
 from firmware_bridge.errors import LinkLost, MissingExtra, PortBusy, PortError, PortMissing
+from firmware_bridge.profiles import PROFILES, Settings, known_by
+
+__all__ = ["Found", "Settings", "open_port", "opener", "ports"]
 
 _POLL_S = 0.05
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a serial port is opened; a device's profile has one.
-
-    Attributes:
-        baud: bits per second; USB devices and ptys take any.
-        dtr: level of that line while open; many boards restart when it changes. None: as it comes.
-        rts: likewise.
-        settle_s: to wait after opening, where that restarts the board.
-        write_timeout_s: how long a device may take no bytes.
-    """
-
-    baud: int = 115200
-    dtr: bool | None = False
-    rts: bool | None = False
-    settle_s: float = 0.0
-    write_timeout_s: float = 2.0
+_PLAIN = Settings()
 
 
 @dataclass(frozen=True)
@@ -50,11 +36,18 @@ class Found:
         path: to open it.
         told: what the system says it is.
         usb: vendor, product and serial number as `1209:0001:ABC`, or empty.
+        interface: which of several ports of one USB device; empty where it has one.
     """
 
     path: str
     told: str
     usb: str
+    interface: str = ""
+
+    @property
+    def profile(self) -> str:
+        """The name of the profile that it is known to need, else `plain`."""
+        return known_by(self.usb)
 
 
 def ports() -> list[Found]:
@@ -62,43 +55,65 @@ def ports() -> list[Found]:
 
     Raises:
         MissingExtra: pyserial is not installed.
+        PortError: they cannot be listed, as while a device is going away.
     """
     _pyserial("listing ports")
     from serial.tools import list_ports
 
+    try:
+        found = list_ports.comports()
+    except (OSError, TypeError, ValueError) as error:  # what was listed is gone when it is read
+        raise PortError(f"the serial ports cannot be listed ({error}); try again") from error
     return sorted(
-        (Found(p.device, p.description or "", _usb(p)) for p in list_ports.comports()),
-        key=lambda found: found.path,
+        (Found(p.device, p.description or "", _usb(p), _interface(p)) for p in found),
+        key=lambda one: one.path,
     )
 
 
-def opener(target: str, settings: Settings = Settings()) -> Opener:
+def opener(
+    target: str,
+    settings: Settings | None = None,
+    *,
+    baud: int | None = None,
+    listed: Callable[[], list[Found]] | None = None,
+) -> Opener:
     """Opens a path or URL, and afterwards the same device wherever it turns up.
 
     A USB device that comes back under another path is known by its vendor, product and serial
-    number, as long as it has one.
+    number, as long as it has one, and by which of its ports it was. Other paths, such as those of
+    `/dev/serial/by-id`, are followed anew each time.
+
+    Args:
+        target: as of `open_port`.
+        settings: how to open it; None: as the profile of the USB device says, else `plain`.
+        baud: bits per second, whatever the settings say.
+        listed: gives the ports of this machine; None for `ports`.
     """
-    known = ""
+    known: Found | None = None
 
     def reopen() -> Port:
         nonlocal known
+        device_file = "://" not in target
+        here = (listed or ports)() if device_file else []
         path = target
-        if known:
+        if known is not None:
             # Whatever has the old path by now may be another device.
-            at = [found.path for found in ports() if found.usb == known]
+            at = [f for f in here if (f.usb, f.interface) == (known.usb, known.interface)]
             if not at:
-                raise PortMissing(f"{target}: the device {known} is not plugged in")
-            path = at[0]
-        port = open_port(path, settings)
-        if not known and "://" not in target:
-            real = str(Path(target).resolve())
-            known = next((f.usb for f in ports() if f.path in (target, real)), "")
+                raise PortMissing(f"{target}: the device {known.usb} is not plugged in")
+            path = at[0].path
+        real = str(Path(path).resolve()) if device_file and "\0" not in path else path
+        found = next((f for f in here if f.path in (path, real)), None)
+        used = settings or PROFILES[found.profile if found else "plain"].settings
+        port = open_port(path, used if baud is None else replace(used, baud=baud))
+        if known is None and found is not None and found.usb:
+            known = found
         return port
 
     return reopen
 
 
-def open_port(target: str, settings: Settings = Settings()) -> Port:
+def open_port(target: str, settings: Settings = _PLAIN) -> Port:
     """Opens a device file, `socket://host:port` or `rfc2217://host:port`, for this program alone.
 
     Raises:
@@ -149,6 +164,10 @@ def _usb(port: Any) -> str:
     return f"{port.vid:04x}:{port.pid:04x}:{port.serial_number}"
 
 
+def _interface(port: Any) -> str:
+    return str(port.location or "").partition(":")[2]
+
+
 def _is_character_device(path: str) -> bool:
     try:
         return stat.S_ISCHR(Path(path).stat().st_mode)
@@ -160,7 +179,10 @@ def _not_opened(target: str, error: Exception) -> PortError:
     code = getattr(error, "errno", None)
     told = str(error).split(": ", 1)[-1]
     if code in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error):
-        return PortBusy(f"{target}: another program has this port; close it there first")
+        return PortBusy(
+            f"{target}: another program has this port; close it there first (`fuser {target}` "
+            "names it)"
+        )
     if code == errno.EACCES:
         return PortError(f"{target}: not allowed; join the group that owns it (often `dialout`)")
     if "://" in target or code in (errno.ENOENT, errno.ENXIO, errno.ENODEV):

@@ -60,10 +60,13 @@ class Receiver:
         self.lost_events = 0
         self._streams: dict[int, _Heard] = {}
         self._event: tuple[int, int] | None = None
+        self._boot: int | None = None
 
     def meet(self, hello: Hello) -> None:
         """Takes what the device is; streams of the same shape keep their account."""
-        kept = self._streams
+        if hello.boot_id != self._boot:
+            self.fit = None  # of a clock that ended with the boot before
+        self._boot, kept = hello.boot_id, self._streams
         self._streams = {}
         for info in hello.streams:
             had = kept.get(info.id)
@@ -98,15 +101,14 @@ class Receiver:
             heard = self._streams.get(told.header.stream)
             if heard is None:
                 raise BadMessage("a stream that the hello did not name")
-            if isinstance(told, Piece):
-                return heard.piece(told, self._moment(told.header.t_dev_us, arrived_ns))
-            return heard.block(told, self._moment(told.header.t_dev_us, arrived_ns))
+            at = self._moment(told.header.boot_id, told.header.t_dev_us, arrived_ns)
+            return heard.piece(told, at) if isinstance(told, Piece) else heard.block(told, at)
         if frame.channel == CONTROL:
             return smp.decode(frame.payload)
         if frame.channel == EVENT:
             event = messages.decode_event(frame.payload)
             self._count(event)
-            return Happened(event, self._moment(event.t_dev_us, arrived_ns))
+            return Happened(event, self._moment(event.boot_id, event.t_dev_us, arrived_ns))
         if frame.channel == LOG:
             text = frame.payload.decode("utf-8", "backslashreplace")
             shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
@@ -118,9 +120,9 @@ class Receiver:
             self.lost_events += (event.number - self._event[1] - 1) % 2**32
         self._event = event.boot_id, event.number
 
-    def _moment(self, t_dev_us: int, arrived_ns: int) -> Moment:
+    def _moment(self, boot_id: int, t_dev_us: int, arrived_ns: int) -> Moment:
         fit = self.fit
-        if fit is None:
+        if fit is None or boot_id != self._boot:  # restarted, and not yet greeted again
             return Moment(t_dev_us, arrived_ns)
         return Moment(
             t_dev_us, arrived_ns, fit.host_ns(t_dev_us), fit.uncertainty_at(t_dev_us), fit.epoch
@@ -146,9 +148,11 @@ class _Heard:
         place = self.ledger.take(header)
         if place is None or not header.n:
             return None
-        off = tuple(lead for n, lead in enumerate(info.leads) if told.leads_off >> n & 1)
+        off: tuple[str, ...] = ()
+        if told.leads_off:
+            off = tuple(lead for n, lead in enumerate(info.leads) if told.leads_off >> n & 1)
         return Block(info, told.counts, place.first, self.ledger.counts.restarts, at, place.gap,
-                     header.flags, off)  # fmt: skip
+                     header.flags, off, header.boot_id)  # fmt: skip
 
     def piece(self, told: Piece, at: Moment) -> Picture | None:
         """A picture with a piece missing is lost: the account tells with the next whole one."""
@@ -173,4 +177,4 @@ class _Heard:
             return None
         pixels = np.frombuffer(bytes(self._pixels), np.uint8).reshape(self._size)
         return Picture(info, pixels, told.mm_per_px, place.first, self.ledger.counts.restarts, at,
-                       place.gap, header.flags)  # fmt: skip
+                       place.gap, header.flags, header.boot_id)  # fmt: skip

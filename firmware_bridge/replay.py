@@ -18,6 +18,7 @@ from firmware_bridge.dialect import Dialect, Line, Native
 from firmware_bridge.errors import BadRecording, BridgeError, Ended, LinkLost
 from firmware_bridge.frames import Tally
 from firmware_bridge.loss import Counts
+from firmware_bridge.pacing import Intake
 from firmware_bridge.receiver import Item
 from firmware_bridge.recording import IN, OUT, Record, Recording
 from firmware_bridge.smp import Group, Message, Op, Ours
@@ -33,6 +34,7 @@ class Replay:
     """
 
     has_clock = False  # it is taken from what was recorded
+    intake: Intake | None = None
 
     def __init__(
         self,

@@ -4,21 +4,28 @@ A request that is sent again is the same bytes, so that the device can tell it f
 it once (docs/wire.md §6.2). An answer is taken only if operation, group, command and number fit the
 request that waits; everything else is late and is counted. One request at a time stays below what
 the smallest device can hold.
+
+Numbers have 8 bits and come round. A new write must not be byte for byte one whose answer the
+device still keeps: it would be taken for that one, answered and not done. It takes the next number.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from firmware_bridge.errors import BridgeError, LinkLost, NoAnswer, PortError
+from firmware_bridge.errors import BadMessage, BridgeError, LinkLost, NoAnswer, PortError
 from firmware_bridge.smp import Message, Op, check
 
 TIMEOUT_S = 0.5
 TRIES = 4
 _BACKOFF = 1.5
+_AROUND = 5  # bytes of a message in any framing: channel and CRC-32, or length and CRC-16
+_REMEMBERED = 4  # writes whose answers a device keeps
 
 
 class Requests:
@@ -33,6 +40,7 @@ class Requests:
         self._one_at_a_time = threading.Lock()
         self._changed = threading.Condition()
         self._sequence = time.monotonic_ns() & 0xFF
+        self._writes: deque[bytes] = deque(maxlen=_REMEMBERED)
         self._waits: Message | None = None
         self._then: Callable[[Message], None] | None = None
         self._answer: Message | None = None
@@ -75,11 +83,10 @@ class Requests:
         """
         with self._one_at_a_time:
             with self._changed:
-                self._sequence = (self._sequence + 1) & 0xFF
-                request = Message(op, group, command, self._sequence, body, version)
+                request, data = self._numbered(Message(op, group, command, 0, body, version))
                 self._waits, self._then, self._answer = request, then, None
                 self._problem = None
-            data, wait_s = request.to_bytes(), timeout_s
+            wait_s = timeout_s
             try:
                 for number in range(tries):
                     self.repeated += number > 0
@@ -97,6 +104,17 @@ class Requests:
                 f"{timeout_s * (_BACKOFF**tries - 1) / (_BACKOFF - 1):.1f} s; is it the right "
                 "device and speed?"
             )
+
+    def _numbered(self, asked: Message) -> tuple[Message, bytes]:
+        while True:
+            self._sequence = (self._sequence + 1) & 0xFF
+            request = replace(asked, sequence=self._sequence)
+            data = request.to_bytes()
+            if data not in self._writes:
+                break
+        if request.op is Op.WRITE:
+            self._writes.append(data)
+        return request, data
 
     def _try(self, data: bytes, wait_s: float) -> Message | None:
         self._raise_if_lost()
@@ -116,6 +134,12 @@ class Requests:
     def _raise_if_lost(self) -> None:
         if self._error is not None:
             raise LinkLost(str(self._error)) from self._error
+
+    def expects(self, message: Message) -> bool:
+        """Whether it is the answer that is waited for."""
+        with self._changed:
+            waits = self._waits
+            return waits is not None and self._answer is None and message.answers(waits)
 
     def offer(self, message: Message) -> None:
         """Takes a message from the device; called by the thread that reads."""
@@ -142,3 +166,24 @@ class Requests:
         """The port is back."""
         with self._changed:
             self._error = None
+
+
+def fits_in(message: bytes, max_frame: int) -> None:
+    """Checks that the device can hold a request.
+
+    Raises:
+        BadMessage: it cannot.
+    """
+    if len(message) + _AROUND > max_frame:
+        raise BadMessage(
+            f"a request of {len(message)} bytes is more than the device can hold ({max_frame} with "
+            "what is around it); ask in smaller pieces"
+        )
+
+
+def behind_a_full_stream(asked: str, stream: str) -> NoAnswer:
+    """Why no answer was read."""
+    return NoAnswer(
+        f"{asked} was not answered, because stream {stream!r} is full and waits to be read "
+        "(on_full='block'); read on, or ask from another thread than the one that reads"
+    )

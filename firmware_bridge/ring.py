@@ -49,6 +49,11 @@ class Ring(Generic[Item]):
         """Items that found no room, or had to make it."""
         return self._dropped
 
+    @property
+    def waits(self) -> bool:
+        """It is full, and whoever puts waits for whoever takes."""
+        return self._block and len(self._items) >= self._room and not self._ended
+
     def __len__(self) -> int:
         return len(self._items)
 

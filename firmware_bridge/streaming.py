@@ -33,6 +33,7 @@ class Stream:
     Attributes:
         info: as given.
         heard_ns: when something of it came last.
+        since_ns: since when it is wanted; what was read before belongs to nobody.
         period_ns: how often something should come.
     """
 
@@ -40,7 +41,7 @@ class Stream:
         self, info: StreamInfo, on_full: OnFull, room: int, stop: Callable[[StreamInfo], None]
     ) -> None:
         self.info = info
-        self.heard_ns = 0
+        self.heard_ns = self.since_ns = 0
         self.period_ns = max(int(info.per_message / info.rate_hz * 10**9), _SHORTEST_PERIOD_NS)
         self._stop = stop
         self._ring: Ring[Block | Picture] = Ring(room, on_full, _without)
@@ -49,6 +50,16 @@ class Stream:
     def dropped(self) -> int:
         """Blocks that found no room here; the gaps of those that follow tell them."""
         return self._ring.dropped
+
+    @property
+    def waits(self) -> bool:
+        """The port's reader waits until some of it is taken; nothing else is read meanwhile."""
+        return self._ring.waits
+
+    @property
+    def ended(self) -> bool:
+        """No more will come, and all that came was taken."""
+        return self._ring.ended
 
     def get(self, timeout_s: float | None = None) -> Block | Picture | None:
         """The next one; None where the stream ended, or `timeout_s` has passed.

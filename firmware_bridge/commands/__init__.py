@@ -27,9 +27,12 @@ def spoken(options: argparse.Namespace) -> Dialect | None:
 
 def opened(options: argparse.Namespace, tap: Tap | None = None, *, reconnect: bool = True) -> Link:
     """The link to the device that the options name."""
+    profile = getattr(options, "profile", None)
+    if profile is None and options.device.startswith("cyton"):
+        profile = "cyton"
     return connect(
-        options.target, spoken(options), baud=options.baud, reconnect=reconnect, tap=tap,
-        pace=getattr(options, "pace", "fast"),
+        options.target, spoken(options), baud=options.baud, profile=profile, reconnect=reconnect,
+        tap=tap, pace=getattr(options, "pace", "fast"),
     )  # fmt: skip
 
 

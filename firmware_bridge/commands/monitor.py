@@ -71,7 +71,9 @@ class _Second:
         lost = (counts.lost_link + counts.lost_device) / heard if heard else 0.0
         words = [f"{link.state.value:9} {rate:7.1f} Hz  lost {lost:.3%}"]
         if self._latencies:
-            words.append(f"latency {np.median(self._latencies) * 1e3:.1f} ms")
+            # Of a device without a clock, the shortest delay cannot be seen, what is above it can.
+            told = "latency" if link.has_clock else "delay above the least"
+            words.append(f"{told} {np.median(self._latencies) * 1e3:.1f} ms")
         if link.fit is not None and link.fit.points > 1:
             fit = link.fit
             words.append(f"clock {fit.skew_ppm:+.0f} ppm, {fit.uncertainty_s * 1e3:.2f} ms")

@@ -5,13 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 
+from firmware_bridge import signature
 from firmware_bridge.commands import EXIT_DONE, opened, shown
+from firmware_bridge.errors import ImageRefused
 from firmware_bridge.update import read_file, update
 
 
 def act(options: argparse.Namespace) -> int:
     """Says what runs afterwards."""
     image = read_file(options.image)
+    if options.key:
+        try:
+            by = signature.check(image, signature.read_key(options.key))
+        except ImageRefused as error:
+            raise ImageRefused(f"{options.image}: {error}") from error
+        print(f"{options.image}: {by}, signed with {options.key}")
     watched = sys.stderr.isatty()
 
     def progress(done: int, total: int) -> None:

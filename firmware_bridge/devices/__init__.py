@@ -18,6 +18,9 @@ DEVICES = {
     ),
     "smp-raw": ("firmware_bridge.devices.smp_server", "SmpRaw", "SMP without framing"),
     "cyton": ("firmware_bridge.devices.cyton", "Cyton", "OpenBCI Cyton, 8 channels"),
+    "cyton-daisy": (
+        "firmware_bridge.devices.cyton_daisy", "CytonDaisy", "OpenBCI Cyton with Daisy, 16 channels"
+    ),
     "openview": (
         "firmware_bridge.devices.openview", "OpenView", "ProtoCentral OpenView and HealthyPi",
     ),

@@ -17,7 +17,7 @@ import numpy as np
 from firmware_bridge.capabilities import Hello, StreamInfo
 from firmware_bridge.devices.foreign import Account, Double, Foreign, Text
 from firmware_bridge.dialect import Line
-from firmware_bridge.errors import NoAnswer
+from firmware_bridge.errors import Incompatible, NoAnswer
 from firmware_bridge.frames import PacketFramer
 from firmware_bridge.messages import Format
 from firmware_bridge.receiver import Item
@@ -53,14 +53,19 @@ class Cyton(Foreign):
         leads: names of the channels.
     """
 
+    packets_per_sample = 1
+
     def __init__(self, gain: float = 24.0, leads: tuple[str, ...] = _LEADS) -> None:
-        if len(leads) != CHANNELS:
-            raise ValueError(f"a Cyton has {CHANNELS} channels")
+        each = self.packets_per_sample
+        self._wrap, self._rate_hz = _WRAP // each, RATE_HZ // each
+        if len(leads) != CHANNELS * each:
+            raise ValueError(f"this board has {CHANNELS * each} channels")
         info = StreamInfo(
-            id=0, name="exg", rate=(RATE_HZ, 1), leads=tuple(leads), unit="uV",
-            scale=4.5e6 / gain / (2**23 - 1), format=Format.I24, bits=24, per_message=10,
+            id=0, name="exg", rate=(self._rate_hz, 1), leads=tuple(leads), unit="uV",
+            scale=4.5e6 / gain / (2**23 - 1), format=Format.I24, bits=24, per_message=10 // each,
         )  # fmt: skip
-        super().__init__("OpenBCI Cyton", (info,), PacketFramer(Packet()))
+        super().__init__("OpenBCI Cyton" + " with Daisy" * (each > 1), (info,),
+                         PacketFramer(Packet()))  # fmt: skip
         self._text = Text()
         self._on = False
         self._number: int | None = None
@@ -71,6 +76,7 @@ class Cyton(Foreign):
 
         Raises:
             NoAnswer: it says nothing that a Cyton says.
+            Incompatible: it has a Daisy on it, or lacks the one that was told of.
         """
         self._on = False
         line.write(b"s")
@@ -84,11 +90,18 @@ class Cyton(Foreign):
             )
         firmware = next((line[9:].strip() for line in told.splitlines()
                          if line.startswith("Firmware:")), "")  # fmt: skip
+        # A Daisy's channels take turns with the board's: mixed up they would look like a signal.
+        if ("On Daisy" in told) != (self.packets_per_sample > 1):
+            raise Incompatible(
+                "this Cyton has a Daisy with 8 more channels on it; use --device cyton-daisy"
+                if "On Daisy" in told
+                else "no Daisy answered on this Cyton; plug it on, or use --device cyton"
+            )
         return self._hello(firmware)
 
     def start(self, line: Line, info: StreamInfo) -> None:
         """Starts the packets."""
-        self._framer.reset()
+        self.reset()
         self._number, self._on = None, True
         line.write(b"b")
 
@@ -111,32 +124,37 @@ class Cyton(Foreign):
 
     def _blocks(self, packets: list[bytes], arrived_ns: int) -> Iterator[Item]:
         account, run = self._accounts[0], list[bytes]()
-        for packet in packets:
-            missing = self._missing(packet[1], arrived_ns)
+        for number, sample in self._samples(packets):
+            missing = self._missing(number, arrived_ns)
             if missing:
                 yield from self._block(account, run, arrived_ns)
                 run = []
                 account.missing(missing)
-            run.append(packet)
-            self._number, self._last_ns = packet[1], arrived_ns
+            run.append(sample)
+            self._number, self._last_ns = number, arrived_ns
         yield from self._block(account, run, arrived_ns)
+
+    def _samples(self, packets: list[bytes]) -> Iterator[tuple[int, bytes]]:
+        """Numbers and packets of whole samples."""
+        return ((packet[1], packet) for packet in packets)
 
     def _missing(self, number: int, arrived_ns: int) -> int:
         if self._number is None:
             return 0
-        missing = (number - self._number - 1) % _WRAP
-        silence = (arrived_ns - self._last_ns) * 1e-9 * RATE_HZ
-        return missing + _WRAP * max(0, round((silence - missing) / _WRAP))
+        missing = (number - self._number - 1) % self._wrap
+        silence = (arrived_ns - self._last_ns) * 1e-9 * self._rate_hz
+        return missing + self._wrap * max(0, round((silence - missing) / self._wrap))
 
     def _block(self, account: Account, packets: list[bytes], arrived_ns: int) -> Iterator[Item]:
         if packets:
-            yield account.block(counts_of(packets), arrived_ns)
+            counts = counts_of(packets)
+            yield account.block(counts.reshape(-1, len(self._infos[0].leads)), arrived_ns)
 
 
 def counts_of(packets: list[bytes]) -> Any:
-    """(packets, 8) int32."""
+    """(packets, 8) int32; where an item holds several packets, one after the other."""
     raw = np.frombuffer(b"".join(packets), np.uint8).reshape(-1, SIZE)[:, 2:26]
-    wide = np.zeros((len(packets), CHANNELS, 4), np.uint8)
+    wide = np.zeros((len(raw), CHANNELS, 4), np.uint8)
     wide[:, :, :3] = raw.reshape(-1, CHANNELS, 3)
     return (wide.view(">i4")[:, :, 0] >> 8).astype(np.int32)
 

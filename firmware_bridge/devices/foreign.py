@@ -1,9 +1,9 @@
 """What dialects of others' devices share: their account, their blocks, and the doubles' world.
 
 These devices have no clock that can be asked and no boot id. A block's device time is its place at
-the nominal rate, and its host time is not known beyond when its bytes were read. What was lost is
-counted where the device numbers its packets; else a stretch of bytes that made no sense is a gap of
-unknown length.
+the nominal rate; its host time comes from when samples arrived (`arrivals.py`), once two seconds
+were heard. What was lost is counted where the device numbers its packets; else a stretch of bytes
+that made no sense is a gap of unknown length, and times begin anew.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from firmware_bridge.arrivals import Arrivals
 from firmware_bridge.blocks import Array, Block, Moment
 from firmware_bridge.capabilities import Hello, StreamInfo
 from firmware_bridge.clock import Fit
@@ -21,6 +22,7 @@ from firmware_bridge.dialect import Line
 from firmware_bridge.errors import BadMessage
 from firmware_bridge.frames import Framer, Tally
 from firmware_bridge.loss import Counts, Gap, joined
+from firmware_bridge.pacing import Intake
 from firmware_bridge.receiver import Item
 
 _MAX_TEXT = 4096
@@ -35,9 +37,24 @@ class Account:
 
     def __init__(self, info: StreamInfo) -> None:
         self.info = info
+        self._us = 1_000_000 * info.rate[1], info.rate[0]
+        self._begin()
+
+    def _begin(self) -> None:
         self.counts = Counts()
         self.next = 0
         self._gap: Gap | None = None
+        self._arrivals = Arrivals(self.info.rate_hz)
+        self._anew = False
+
+    def forget(self) -> None:
+        """Begins anew with the next block; the thread that reads may be at one just now."""
+        self._anew = True
+
+    @property
+    def so_far(self) -> Counts:
+        """What came and what did not."""
+        return Counts() if self._anew else self.counts
 
     def missing(self, samples: int | None, *, restart: bool = False) -> None:
         """So many samples did not come; None: nobody knows how many."""
@@ -47,16 +64,25 @@ class Account:
         if samples is None:
             self.counts.restarts += restart
             self.counts.unknown += not restart
+            self._arrivals.restart()
         else:
             self.counts.lost_link += samples
             self.next += samples
 
     def block(self, counts: Array, arrived_ns: int) -> Block:
         """Samples that follow."""
+        if self._anew:
+            self._begin()
         first, self.next = self.next, self.next + len(counts)
         self.counts.received += len(counts)
         gap, self._gap = self._gap, None
-        at = Moment(round(first / self.info.rate_hz * 1_000_000), arrived_ns)
+        t_dev_us = first * self._us[0] // self._us[1]
+        self._arrivals.heard(self.next - 1, arrived_ns)
+        found = self._arrivals.at(first)
+        if found is None:
+            at = Moment(t_dev_us, arrived_ns, epoch=self._arrivals.epoch)
+        else:
+            at = Moment(t_dev_us, arrived_ns, *found)
         return Block(self.info, counts, first, self.counts.restarts, at, gap)
 
 
@@ -70,6 +96,7 @@ class Foreign:
     """
 
     has_clock = False
+    intake: Intake | None = None
 
     def __init__(self, name: str, infos: tuple[StreamInfo, ...], framer: Framer) -> None:
         self._name, self._infos, self._framer = name, infos, framer
@@ -104,7 +131,7 @@ class Foreign:
 
     def forget(self, info: StreamInfo) -> None:
         """Begins a stream's account anew."""
-        self._accounts[info.id] = Account(info)
+        self._accounts[info.id].forget()
 
     def feed(self, data: bytes, arrived_ns: int) -> Iterator[Item]:
         """What these bytes complete."""
@@ -128,7 +155,7 @@ class Foreign:
 
     def counts(self) -> dict[str, Counts]:
         """The account of each stream, by name."""
-        return {account.info.name: account.counts for account in self._accounts.values()}
+        return {account.info.name: account.so_far for account in self._accounts.values()}
 
     def set_fit(self, fit: Fit | None) -> None:
         """Nothing: it has no clock."""

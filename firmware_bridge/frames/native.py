@@ -67,7 +67,7 @@ class CobsFramer:
     def _whole(self, pieces: list[bytes]) -> list[Frame]:
         # The hot loop of the link: benchmarks/link.py holds it against cobs and zlib alone.
         found: list[Frame] = []
-        limit, crc32, new = self._limit, zlib.crc32, tuple.__new__
+        limit, longest, crc32, new = self._limit, self._max, zlib.crc32, tuple.__new__
         for piece in pieces:
             if not piece:  # a zero byte that fills a pause
                 continue
@@ -79,7 +79,7 @@ class CobsFramer:
                 body = decode(piece)
             except DecodeError:
                 body = b""
-            if len(body) < _OVERHEAD or crc32(body) != _RESIDUE:
+            if not _OVERHEAD <= len(body) <= longest or crc32(body) != _RESIDUE:
                 self.tally.damaged += 1
                 self.tally.skipped_bytes += len(piece) + 1
                 continue

@@ -4,12 +4,15 @@
 
 Lines end in CR LF, and each command's answer in `m-ready`. A command longer than 80 bytes is cut
 off, as there. W is 10 where it is not said, as in the reference's code (its help text says 0).
+
+The official runner gives up where no line comes for five seconds, so `answers` gives each piece of
+an answer away before the device is busy again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 MAX_INPUT = 96 * 96 * 3
@@ -36,10 +39,18 @@ class DutModel(Protocol):
         """
 
     def infer(self) -> None:
-        """One inference on what was loaded."""
+        """One inference on what was loaded.
+
+        Raises:
+            ValueError: it failed.
+        """
 
     def results(self) -> Sequence[float]:
-        """The last inference's outputs."""
+        """The last inference's outputs.
+
+        Raises:
+            ValueError: there was none, or it gave nothing that can be right.
+        """
 
 
 class Dut:
@@ -49,6 +60,7 @@ class Dut:
         model: what is measured.
         vendor: what `name%` says.
         clock_us: microseconds, never going back.
+        max_input: bytes that it takes; the reference firmware's, where that is not more.
     """
 
     def __init__(
@@ -56,8 +68,10 @@ class Dut:
         model: DutModel,
         vendor: str = "edge-dx",
         clock_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
+        max_input: int = 0,
     ) -> None:
         self._model, self._vendor, self._clock_us = model, vendor, clock_us
+        self._max_input = max(max_input, MAX_INPUT)
         self._command = bytearray()
         self._buffer = bytearray()
         self._size = 0
@@ -70,13 +84,17 @@ class Dut:
 
     def receive(self, data: bytes) -> bytes:
         """The answers to the commands that these bytes complete."""
+        return b"".join(self.answers(data))
+
+    def answers(self, data: bytes) -> Iterator[bytes]:
+        """The same piece by piece, each before what takes long; to be taken to the end."""
         for byte in data:
             if byte == ord("%"):
-                self._obey(self._command.decode("ascii", "replace"))
+                command = self._command.decode("ascii", "replace")
                 self._command.clear()
+                yield from self._obey(command)
             elif len(self._command) < MAX_COMMAND:
                 self._command.append(byte)
-        return self._taken()
 
     def _taken(self) -> bytes:
         told = "".join(self._out).encode("ascii", "replace")
@@ -89,7 +107,7 @@ class Dut:
     def _lap(self) -> str:
         return f"m-lap-us-{self._clock_us()}"
 
-    def _obey(self, command: str) -> None:
+    def _obey(self, command: str) -> Iterator[bytes]:
         words = command.split()
         match words:
             case ["name", *_]:
@@ -104,12 +122,19 @@ class Dut:
             case ["db", *rest]:
                 self._db(rest)
             case ["infer", *rest]:
-                self._infer(rest)
+                try:
+                    yield from self._infer(rest)
+                except ValueError as error:
+                    self._refuse(error)
             case ["results", *_]:
-                self._results()
+                try:
+                    self._results()
+                except ValueError as error:
+                    self._refuse(error)
             case _:
                 self._say(f"e-[Unknown command: {words[0] if words else ''}]")
         self._say("m-ready")
+        yield self._taken()
 
     def _db(self, words: list[str]) -> None:
         match words:
@@ -129,9 +154,9 @@ class Dut:
         self._size = 0
         if size <= 0:
             self._say("e-[Command 'db load' must be >0 bytes]")
-        elif size > MAX_INPUT:
+        elif size > self._max_input:
             # The reference says it in a line of its own kind, and so do we.
-            self._out.append(f"Supplied buffer size {size} exceeds maximum of {MAX_INPUT}\n")
+            self._out.append(f"Supplied buffer size {size} exceeds maximum of {self._max_input}\n")
         else:
             self._size = size
             self._say(f"m-[Expecting {size} bytes]")
@@ -156,7 +181,7 @@ class Dut:
             row = self._buffer[at : at + _PER_LINE]
             self._say("m-buffer-" + "-".join(f"{byte:02x}" for byte in row))
 
-    def _infer(self, words: list[str]) -> None:
+    def _infer(self, words: list[str]) -> Iterator[bytes]:
         runs = _number(words[0]) if words else 1
         warmups = _number(words[1]) if len(words) > 1 else 10
         if not 0 < runs <= MAX_INFERENCES:
@@ -165,23 +190,26 @@ class Dut:
         if not 0 <= warmups <= MAX_INFERENCES:
             self._say("e-[Inference warmup must be >=0]")
             return
-        try:
-            self._model.load(bytes(self._buffer))
-        except ValueError as error:
-            self._say(f"e-[{error}]")
-            return
+        self._model.load(bytes(self._buffer))
         self._say(f"m-warmup-start-{warmups}")
+        yield self._taken()
         for _ in range(warmups):
             self._model.infer()
-        self._say("m-warmup-done", f"m-infer-start-{runs}", self._lap())
+        self._say("m-warmup-done", f"m-infer-start-{runs}")
+        yield self._taken()
+        # Nothing is given away between the two laps: the line's time is none of the model's.
+        began = self._lap()
         for _ in range(runs):
             self._model.infer()
-        self._say(self._lap(), "m-infer-done")
+        self._say(began, self._lap(), "m-infer-done")
         self._results()
 
     def _results(self) -> None:
         told = ",".join(f"{value:.3f}" for value in self._model.results())
         self._say(f"m-results-[{told}]")
+
+    def _refuse(self, why: ValueError) -> None:
+        self._say(f"e-[{' '.join(str(why).split())}]")  # one line, whatever it says
 
 
 def _number(word: str) -> int:

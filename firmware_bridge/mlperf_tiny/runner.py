@@ -125,11 +125,13 @@ class Runner:
 
         Raises:
             BadMessage: after three tries the device still holds something else.
+            DeviceRefused: it takes no input of this size.
         """
         for _ in range(_TRIES):
             try:
-                self.command(f"db load {len(data)}")
-                told: list[str] = []
+                told = self.command(f"db load {len(data)}")
+                if full := next((line for line in told if "exceeds maximum" in line), None):
+                    raise DeviceRefused(f"the device takes no {len(data)} bytes: {full}", 0, 0)
                 for at in range(0, len(data), PER_COMMAND):
                     told = self.command(f"db {data[at : at + PER_COMMAND].hex()}")
                 if "m-load-done" in told and self.loaded() == data:

@@ -214,6 +214,21 @@ class SimulatedDevice:
                 return True
         return False
 
+    # --- what came back ---
+
+    def results(self, stream: int) -> dict[int, dict[str, Any]]:
+        """What the host said last of each message or picture of this boot, by index.
+
+        Verdicts that name no place (docs/bridge.md, Pictures) or one of an earlier boot are not
+        among them: numbers begin anew at each, so they would be put to the wrong picture.
+        """
+        return {
+            int(told["index"]): told
+            for told in self.verdicts
+            if told.get("stream") == stream and told.get("boot") == self._boot_id
+            and isinstance(told.get("index"), int)
+        }  # fmt: skip
+
     # --- what the server asks ---
 
     def hello(self) -> Hello:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from firmware_bridge import Simulator
 from firmware_bridge.__main__ import main
 from firmware_bridge.commands.monitor import sketch
 from firmware_bridge.faults import Lane, Plan
+from firmware_bridge.frames import ConsoleFramer
 from firmware_bridge.port import Found
 from firmware_bridge.recording import Recorder
 from firmware_bridge.simulator import RecordStream, SimulatedDevice
@@ -127,12 +130,36 @@ def test_list(
     assert "a socket  1209:0001:A  edge-dx simulator A\\x1b[2J, firmware 1.0.0.0: ecg" in told
     monkeypatch.setattr(where, lambda: [Found("/dev/none", "", "")])
     assert main(["list"]) == 0
-    assert "(PortMissing)" in capsys.readouterr().out
+    assert "/dev/none  (/dev/none: no such serial port" in capsys.readouterr().out
     assert main(["list", "--no-ask"]) == 0
     assert capsys.readouterr().out == "/dev/none\n"
     monkeypatch.setattr(where, list)
     assert main(["list"]) == 0
     assert "no serial ports" in capsys.readouterr().out
+
+
+def test_list_tells_servers_of_the_standard_and_silence_and_who_is_busy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("firmware_bridge.dialect.HELLO_TIMEOUT_S", 0.05)
+    ours, theirs = pty.openpty()
+    with (
+        Simulator(SimulatedDevice(framer=ConsoleFramer())) as console,
+        Simulator(SimulatedDevice()) as taken,
+    ):
+        here = [
+            Found(console.pty(), "a", "2fe3:0001:A"), Found(os.ttyname(theirs), "b", ""),
+            Found(taken.pty(), "c", ""),
+        ]  # fmt: skip
+        monkeypatch.setattr("firmware_bridge.commands.listing.ports", lambda: here)
+        with firmware_bridge.connect(here[2].path):
+            assert main(["list"]) == 0
+    os.close(ours)
+    os.close(theirs)
+    told = capsys.readouterr().out.splitlines()
+    assert "profile cdc-acm  an SMP server, requests up to 1024 bytes" in told[0]
+    assert "nothing answers" in told[1]
+    assert "another program has it" in told[2]
 
 
 def test_simulate_behind_a_bad_cable(tmp_path: Path) -> None:

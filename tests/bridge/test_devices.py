@@ -16,6 +16,7 @@ from firmware_bridge.blocks import Picture
 from firmware_bridge.devices import dialect
 from firmware_bridge.devices.csv import Csv, CsvDouble
 from firmware_bridge.devices.cyton import Cyton, CytonDouble
+from firmware_bridge.devices.cyton_daisy import CytonDaisy, CytonDaisyDouble
 from firmware_bridge.devices.foreign import Double, Foreign
 from firmware_bridge.devices.heartypatch import HeartyPatch, HeartyPatchDouble
 from firmware_bridge.devices.openview import OpenView, OpenViewDouble
@@ -25,6 +26,7 @@ from tests.bridge.test_link import LONG_S
 
 RNG = np.random.default_rng(4)
 WIDE = RNG.integers(-(2**23), 2**23, (500, 8))
+BOTH = RNG.integers(-(2**23), 2**23, (500, 16))
 
 
 def blocks(items: Any) -> list[Block]:
@@ -35,6 +37,8 @@ def made(kind: str, limit: int | None = None) -> tuple[Foreign, Double, Any]:
     """A dialect, its double, and the samples that it plays."""
     if kind == "cyton":
         return Cyton(), CytonDouble(WIDE, limit), WIDE
+    if kind == "cyton-daisy":
+        return CytonDaisy(), CytonDaisyDouble(BOTH, limit), BOTH
     if kind == "openview":
         return OpenView(rate_hz=125), OpenViewDouble(WIDE[:, :3], 125, limit), WIDE[:, :1]
     if kind == "heartypatch":
@@ -45,7 +49,7 @@ def made(kind: str, limit: int | None = None) -> tuple[Foreign, Double, Any]:
     )  # fmt: skip
 
 
-FOREIGN = ["cyton", "openview", "heartypatch", "csv"]
+FOREIGN = ["cyton", "cyton-daisy", "openview", "heartypatch", "csv"]
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
@@ -105,7 +109,7 @@ def test_any_split_gives_the_same_samples(kind: str, sizes: list[int]) -> None:
     found += blocks(speaks.idle(0))
     counts = np.concatenate([b.counts for b in found if b.stream.id == 0])
     np.testing.assert_array_equal(counts, samples[: len(counts)])
-    assert len(counts) == (160 if kind == "heartypatch" else 20)
+    assert len(counts) == {"heartypatch": 160, "cyton-daisy": 10}.get(kind, 20)
     assert all(block.gap is None for block in found)
 
 
@@ -124,7 +128,10 @@ def test_a_lost_byte_costs_its_packet_and_is_told(kind: str, data: Any) -> None:
     if kind == "csv":  # a lost digit makes another number, and nobody can know
         assert len(counts) >= 10
         return
-    whole = np.delete(samples[: 12 * per], np.s_[hit * per : (hit + 1) * per], axis=0)
+    sent = 12 * per
+    if kind == "cyton-daisy":  # a sample in two packets
+        hit, sent = hit // 2, 6
+    whole = np.delete(samples[:sent], np.s_[hit * per : (hit + 1) * per], axis=0)
     np.testing.assert_array_equal(counts, whole)
     gaps = [b.gap for b in found if b.gap is not None and b.stream.id == 0]
     if kind == "openview":
@@ -187,6 +194,45 @@ def test_lines_that_make_no_sense_are_told() -> None:
     assert speaks.unreadable == 4
 
 
+@pytest.mark.parametrize(
+    ("speaks", "double", "why"),
+    [
+        (Cyton(), CytonDaisyDouble(BOTH), "has a Daisy .* use --device cyton-daisy"),
+        (CytonDaisy(), CytonDouble(WIDE), "no Daisy answered"),
+    ],
+)
+def test_channels_are_never_mixed_up(speaks: Cyton, double: CytonDouble, why: str) -> None:
+    with Simulator(double) as simulator, pytest.raises(Incompatible, match=why):
+        firmware_bridge.connect(simulator, speaks)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(0, 39), unique=True, max_size=30))
+def test_halves_of_different_samples_are_never_joined(lost: list[int]) -> None:
+    speaks, packets, samples = bytes_of("cyton-daisy", 40)
+    wire = b"".join(packet for n, packet in enumerate(packets) if n not in lost)
+    found = blocks([*speaks.feed(wire, 0), *speaks.idle(0)])
+    whole = [n for n in range(20) if not {2 * n, 2 * n + 1} & set(lost)]
+    got = {b.first_index + n: row for b in found for n, row in enumerate(b.counts)}
+    start = whole[0] if whole else 0  # what was lost in front of the first one nobody knows
+    assert sorted(got) == [n - start for n in whole]
+    for n in whole:
+        np.testing.assert_array_equal(got[n - start], samples[n])
+
+
+@pytest.mark.parametrize("kind", ["openview", "heartypatch", "csv"])
+def test_a_stream_that_is_wanted_while_bytes_are_read_begins_at_nought(kind: str) -> None:
+    """A board that streams by itself is in the middle of it, on another thread."""
+    speaks, packets, _ = bytes_of(kind, 40)
+    for packet in packets[:20]:
+        blocks([*speaks.feed(packet, 0), *speaks.idle(0)])
+    reading = speaks.feed(packets[20] + packets[21] + packets[23], 0)
+    speaks.forget(speaks._infos[0])
+    first = next(item for item in reading if isinstance(item, Block) and item.stream.id == 0)
+    assert (first.first_index, first.gap, first.run) == (0, None, 0)
+    assert speaks.counts()[first.stream.name].received == len(first)
+
+
 def test_nobody_who_is_a_cyton(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("firmware_bridge.devices.cyton._GREETING_S", 0.05)
     host, _ = pair()
@@ -207,15 +253,19 @@ def test_the_table_says_what_is_missing() -> None:
 
 # It asks an old package of setuptools where its libraries are.
 @pytest.mark.filterwarnings("ignore:pkg_resources is deprecated:UserWarning")
-def test_brainflow_reads_our_cyton_double() -> None:
+@pytest.mark.parametrize("kind", ["cyton", "cyton-daisy"])
+def test_brainflow_reads_our_double(kind: str) -> None:
     """The vendor-neutral client takes the double for the real board, and reads the same numbers."""
     board_shim = pytest.importorskip("brainflow.board_shim", reason="a peer: pip install brainflow")
-    with Simulator(CytonDouble(WIDE)) as simulator:
+    boards = board_shim.BoardIds
+    board_id = boards.CYTON_BOARD if kind == "cyton" else boards.CYTON_DAISY_BOARD
+    _, double, samples = made(kind)
+    with Simulator(double) as simulator:
         parameters = board_shim.BrainFlowInputParams()
         parameters.serial_port = simulator.pty()
         parameters.timeout = int(LONG_S)
         board_shim.BoardShim.disable_board_logger()
-        board = board_shim.BoardShim(board_shim.BoardIds.CYTON_BOARD, parameters)
+        board = board_shim.BoardShim(board_id, parameters)
         board.prepare_session()
         try:
             board.start_stream()
@@ -225,7 +275,8 @@ def test_brainflow_reads_our_cyton_double() -> None:
             board.stop_stream()
         finally:
             board.release_session()
-    channels = board_shim.BoardShim.get_eeg_channels(board_shim.BoardIds.CYTON_BOARD)
+    channels = board_shim.BoardShim.get_eeg_channels(board_id)
     counts = np.rint(data[channels] / (4.5e6 / 24 / (2**23 - 1))).astype(np.int64).T
-    np.testing.assert_array_equal(counts, WIDE[: len(counts)])
-    assert data[0, :60].tolist() == list(range(60))
+    np.testing.assert_array_equal(counts, samples[: len(counts)])
+    numbers = range(60) if kind == "cyton" else range(0, 120, 2)
+    assert data[0, :60].tolist() == list(numbers)

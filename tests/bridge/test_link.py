@@ -169,6 +169,23 @@ def test_what_a_slow_reader_misses_is_told() -> None:
         assert link.counts["ecg"].lost_link == 0
 
 
+def test_a_request_behind_a_full_stream_says_why_it_is_not_answered() -> None:
+    _, record = heart(60)
+    with (
+        Simulator(SimulatedDevice([record]), "fast") as simulator,
+        firmware_bridge.connect(simulator) as link,
+    ):
+        stream = link.stream("ecg", on_full="block", room=2)
+        until = time.monotonic() + LONG_S
+        while not stream.waits and time.monotonic() < until:
+            time.sleep(0.01)
+        with pytest.raises(NoAnswer, match=r"stream 'ecg' is full .* read on, or ask from another"):
+            link.ask(Op.READ, Group.EDGE_DX, Ours.HELLO, asked="the hello", timeout_s=0.05, tries=1)
+        stream.close()
+        assert not stream.waits
+        assert link.echo("x") == "x"
+
+
 def test_what_the_device_has_no_room_for_is_told() -> None:
     """The host does not read for a while, so that the device's buffer runs full."""
     counts, record = heart(40)

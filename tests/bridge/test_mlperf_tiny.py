@@ -127,7 +127,7 @@ def test_the_devices_refusals_are_told(cable: Callable[..., tuple[Runner, Sums]]
         runner.infer(1)
     with pytest.raises(DeviceRefused, match="Unknown command: dance"):
         runner.command("dance")
-    with pytest.raises(BadMessage, match="after 3 tries"):
+    with pytest.raises(DeviceRefused, match=f"exceeds maximum of {MAX_INPUT}"):
         runner.load(bytes(MAX_INPUT + 1))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,15 +11,67 @@ from hypothesis import strategies as st
 
 from firmware_bridge.errors import BadPlan
 from firmware_bridge.faults import Lane, Mangler, Plan, read_plan
-from tests.bridge.noise import CONDITIONS, run
+from firmware_bridge.frames import native
+from firmware_bridge.loss import Ledger, Place
+from firmware_bridge.messages import Header
+from tests.bridge.noise import BYTE_US, CONDITIONS, TICK_US, main, run, sent
+
+FRAMES = 3000
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-def test_nothing_false_comes_and_each_loss_is_counted(name: str) -> None:
-    found = run(CONDITIONS[name], 3000, seed=5)
+def test_nothing_false_comes_and_each_loss_is_counted_and_told(name: str) -> None:
+    found = run(CONDITIONS[name], FRAMES, seed=5)
     assert found.sound
     assert (found.faults == 0) == (name == "clean")
-    assert (found.came == 3000) == (name == "clean")
+    assert (found.came == FRAMES) == (name == "clean")
+    assert (found.recovery == 0) == (name == "clean")
+    assert len(found.latency_ms) == found.came
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_a_line_that_loses_makes_nothing_late(name: str) -> None:
+    """Beyond the bytes that it adds; nothing is sent again, and nothing waits for what follows."""
+    latency_ms = run(CONDITIONS[name], FRAMES, seed=6).latency_ms
+    line_ms = [len(wire) * BYTE_US / 1e3 for wire in sent(FRAMES)]
+    added = name in ("bytes doubled 0.001", "bytes inserted 0.001", "all together")
+    assert min(latency_ms) >= min(line_ms)
+    assert max(latency_ms) <= max(line_ms) + TICK_US / 1e3 + added * 5 * BYTE_US / 1e3
+
+
+def test_the_matrix_sees_a_checksum_that_checks_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent(500)  # written with a checksum that is right
+    blind = SimpleNamespace(crc32=lambda data: native._RESIDUE)
+    monkeypatch.setattr("firmware_bridge.frames.native.zlib", blind)
+    found = run(Lane(flip=1e-4), 500, seed=1)
+    assert found.false
+    assert not found.sound
+    monkeypatch.setattr("tests.bridge.noise.CONDITIONS", {"bad": Lane(flip=1e-4)})
+    assert main(["500"]) == 1
+    assert "| BROKEN |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("fault", ["counted", "told"])
+def test_the_matrix_sees_a_loss_that_is_miscounted(
+    monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    class Careless(Ledger):
+        def take(self, header: Header) -> Place | None:
+            place = super().take(header)
+            if place is None or place.gap is None:
+                return place
+            if fault == "told":
+                return Place(place.first, None)
+            self.counts.lost_link -= 1
+            return place
+
+    monkeypatch.setattr("firmware_bridge.receiver.Ledger", Careless)
+    found = run(Lane(drop=1e-3), 500, seed=1)
+    assert not found.sound
+    assert (found.mistold > 0) == (fault == "told")
+    assert (found.counted != found.lost) == (fault == "counted")
 
 
 @settings(deadline=None, max_examples=40)

@@ -11,15 +11,25 @@ import threading
 import time
 import tty
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import firmware_bridge
 from firmware_bridge import port as ports
 from firmware_bridge.descriptor import DescriptorPort, Port
-from firmware_bridge.errors import LinkLost, MissingExtra, PortBusy, PortError, PortMissing
+from firmware_bridge.errors import (
+    Incompatible,
+    LinkLost,
+    MissingExtra,
+    PortBusy,
+    PortError,
+    PortMissing,
+)
 from firmware_bridge.port import Found, Settings, open_port, opener
+from firmware_bridge.profiles import PROFILES, known_by
 from tests.bridge.test_link import LONG_S
 
 
@@ -126,7 +136,7 @@ def test_a_device_that_takes_no_bytes() -> None:
 
 def test_a_second_program_is_told_that_the_port_is_busy(pair: tuple[int, str, int]) -> None:
     first = open_port(pair[1])
-    with pytest.raises(PortBusy, match="another program has this port"):
+    with pytest.raises(PortBusy, match=r"another program has this port; close it there first"):
         open_port(pair[1])
     first.close()
     open_port(pair[1]).close()
@@ -170,6 +180,127 @@ def test_a_usb_device_is_found_again_under_another_path(monkeypatch: pytest.Monk
     here.append(Found("/dev/ttyACM7", "a", "1209:0001:A"))
     reopen()
     assert opened == ["/dev/ttyACM0", "/dev/ttyACM7"]
+
+
+def test_a_port_among_several_of_one_device_is_found_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A debugger with two ports: the second one stays the second one."""
+    here = [Found("/dev/ttyACM0", "a", "1366:1051:A", "1.0"),
+            Found("/dev/ttyACM1", "a", "1366:1051:A", "1.2")]  # fmt: skip
+    opened: list[str] = []
+    monkeypatch.setattr(ports, "open_port", lambda path, _: opened.append(path))
+    reopen = opener("/dev/ttyACM1", listed=lambda: here)
+    reopen()
+    here[:] = [Found("/dev/ttyACM2", "a", "1366:1051:A", "1.2"),
+               Found("/dev/ttyACM3", "a", "1366:1051:A", "1.0")]  # fmt: skip
+    reopen()
+    assert opened == ["/dev/ttyACM1", "/dev/ttyACM2"]
+
+
+def test_a_device_that_goes_while_it_is_listed_is_a_port_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """pyserial reads its numbers one by one, and converts the None of a file that has gone."""
+    from serial.tools import list_ports
+
+    def gone() -> list[Any]:
+        raise TypeError("int() can't convert non-string with explicit base")
+
+    monkeypatch.setattr(list_ports, "comports", gone)
+    with pytest.raises(PortError, match="cannot be listed"):
+        ports.ports()
+
+
+@pytest.mark.parametrize(
+    ("usb", "name"),
+    [
+        ("2fe3:0001:A", "cdc-acm"),
+        ("2341:0043:A", "arduino"),
+        ("2341:8036:A", "cdc-acm"),
+        ("303a:1001:A", "esp32"),
+        ("0403:6015:A", "plain"),  # a bridge chip: on a Cyton's dongle and on a thousand others
+        ("10c4:ea60:A", "plain"),
+        ("", "plain"),
+    ],
+)
+def test_the_lines_of_a_board_that_is_known(
+    usb: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[Settings] = []
+    monkeypatch.setattr(ports, "open_port", lambda _, settings: used.append(settings))
+    here = [Found("/dev/ttyACM0", "a", usb)]
+    opener("/dev/ttyACM0", listed=lambda: here)()
+    assert used.pop() == PROFILES[name].settings
+    opener("/dev/ttyACM0", baud=9600, listed=lambda: here)()
+    assert used.pop() == replace(PROFILES[name].settings, baud=9600)
+    opener("/dev/ttyACM0", Settings(dtr=None), listed=lambda: here)()
+    assert used.pop() == Settings(dtr=None)  # whoever says it is believed
+
+
+def test_no_two_profiles_claim_one_device() -> None:
+    claims = [usb for found in PROFILES.values() for usb in found.usb]
+    for one in claims:
+        assert sum(one.startswith(other) for other in claims) == 1
+        vendor, _, product = one.partition(":")
+        assert len(vendor) == 4
+        assert len(product) in (0, 4)
+        assert one == one.lower()
+    assert all(found.why and found.source for found in PROFILES.values())
+
+
+@pytest.mark.parametrize("name", list(PROFILES))
+def test_a_profiles_lines_are_set_before_the_port_opens(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import serial
+
+    did: list[Any] = []
+
+    class Handle:
+        def __setattr__(self, name: str, value: Any) -> None:
+            did.append((name, value))
+
+        def open(self) -> None:
+            did.append("open")
+
+        def set_low_latency_mode(self, wanted: bool) -> None:
+            did.append(("low latency", wanted))
+            raise NotImplementedError("no such driver")  # which is no reason not to open it
+
+        def fileno(self) -> int:
+            return os.open("/dev/null", os.O_RDWR)
+
+        def close(self) -> None:
+            did.append("close")
+
+    monkeypatch.setattr(serial, "serial_for_url", lambda *_, **__: Handle())
+    monkeypatch.setattr(time, "sleep", lambda s: did.append(("waited", s)))
+    wanted = PROFILES[name].settings
+    open_port("/dev/null", wanted).close()
+    expected: list[Any] = [("exclusive", True)]
+    expected += [(line, level) for line, level in (("dtr", wanted.dtr), ("rts", wanted.rts))
+                 if level is not None]  # fmt: skip
+    expected += ["open"] + [("waited", wanted.settle_s)] * bool(wanted.settle_s)
+    expected += [("low latency", True), "close"]
+    assert did == expected
+
+
+def test_the_page_shows_each_profile_as_it_is() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "bridge.md").read_text("utf-8")
+    word = {True: "high", False: "low", None: "as they come"}
+    for name, found in PROFILES.items():
+        one = found.settings
+        lines = word[None] if one.dtr is None else f"{word[one.dtr]}, {word[one.rts]}"
+        waits = f"{one.settle_s:g} s" if one.settle_s else ""
+        assert f"| `{name}` | {lines} | {waits}{' ' * bool(waits)}|" in page
+
+
+def test_a_profile_is_chosen_by_name(pair: tuple[int, str, int]) -> None:
+    with pytest.raises(Incompatible, match="these are: plain, arduino"):
+        firmware_bridge.connect(pair[1], profile="teensy")
+    assert known_by("2fe3:0100:") == "cdc-acm"
+    assert known_by("2fe30:0100:") == "plain"
 
 
 def test_lines_are_set_before_the_port_opens(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,7 +184,7 @@ def test_files_that_are_no_firmware(tmp_path: Path) -> None:
         (bytes(100), "no firmware image"),
         (good[:-20], "cut off"),
         (good[:100] + b"x" + good[101:], "digest is not that"),
-        (good[:-36] + b"\x11\0" + good[-34:], "no digest"),
+        (good[:-36] + b"\x11\0" + good[-34:], "no SHA-256 digest"),
     ):
         path.write_bytes(data)
         with pytest.raises(ImageRefused, match=why):
@@ -197,11 +197,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     path = tmp_path / "new.bin"
     path.write_bytes(NEW.data)
     with Simulator(SimulatedDevice()) as simulator:
-        assert main(["update", simulator.tcp(), str(path)]) == 0
+        assert main(["update", "--unsigned", simulator.tcp(), str(path)]) == 0
     told = capsys.readouterr().out
     assert "edge-dx simulator SIM-1: 1.0.0.0 -> 2.0.0.0, 6216 bytes" in told
     assert "2.0.0.0 runs and is confirmed" in told
-    assert main(["update", "/dev/none", str(tmp_path)]) == 1
+    assert main(["update", "--unsigned", "/dev/none", str(tmp_path)]) == 1
 
 
 def test_the_mlperf_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
