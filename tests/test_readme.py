@@ -65,7 +65,24 @@ def test_edge_dx_commands(
     assert capsys.readouterr().out
 
 
-@pytest.mark.parametrize("code", [text for kind, text in BLOCKS if kind == "python"])
+PYTHON = [text for kind, text in BLOCKS if kind == "python"]
+
+
+@pytest.mark.parametrize("code", [code for code in PYTHON if "firmware_bridge" in code])
+def test_python_with_a_device(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("serial", reason="the extra bridge is not installed")
+    from firmware_bridge import Simulator
+    from firmware_bridge.simulator import SimulatedDevice
+    from firmware_bridge.simulator.streams import made_up_heart, record_of
+
+    device = SimulatedDevice([record_of("ecg", 250, ["II"], made_up_heart(250))])
+    with Simulator(device) as simulator:
+        assert "/dev/ttyACM0" in code
+        exec(compile(code.replace("/dev/ttyACM0", simulator.tcp()), "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("(25, 1) uV 0 Moment(")
+
+
+@pytest.mark.parametrize("code", [code for code in PYTHON if "firmware_bridge" not in code])
 def test_python(code: str, user_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len([line for line in code.splitlines() if line.strip()]) <= 8
     exec(compile(code, "README.md", "exec"), {})
