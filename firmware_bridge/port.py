@@ -147,7 +147,7 @@ def open_port(target: str, settings: Settings = _PLAIN) -> Port:
         _keep_for_us(handle)
     else:
         _without_delay(handle.fileno())
-    return DescriptorPort(target, handle.fileno(), handle.close, settings.write_timeout_s)
+    return DescriptorPort(target, handle.fileno(), _closing(handle), settings.write_timeout_s)
 
 
 def _pyserial(needed_for: str) -> Any:
@@ -199,6 +199,18 @@ def _keep_for_us(handle: Any) -> None:
         fcntl.ioctl(handle.fileno(), termios.TIOCEXCL)
     with contextlib.suppress(OSError, ValueError, NotImplementedError, AttributeError):
         handle.set_low_latency_mode(True)
+
+
+def _closing(handle: Any) -> Callable[[], None]:
+    """Closes it for good: pyserial 3.5 keeps a socket open whose other side has hung up."""
+    inner = getattr(handle, "_socket", None)
+
+    def close() -> None:
+        handle.close()
+        if inner is not None:
+            inner.close()
+
+    return close
 
 
 def _without_delay(descriptor: int) -> None:

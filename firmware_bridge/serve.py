@@ -4,10 +4,10 @@
         for told in Serving(link, model).events():
             print(told.as_json())
 
-Files of this name alone know edge_dx in this package. What the link says is missing is missing for the
-model too: gaps have their exact length, samples that the device made up are none, electrodes that
-are off are off. Where nobody can know how much is missing (the device was restarted, or does not
-number its samples) everything begins anew: no interval, no rhythm and no alarm reaches across.
+Files of this name alone know edge_dx in this package. What the link says is missing is missing for
+the model too: gaps have their exact length, samples that the device made up are none, electrodes
+that are off are off. Where nobody can know how much is missing (the device was restarted, or does
+not number its samples) everything begins anew: no interval, no rhythm and no alarm reaches across.
 """
 
 from __future__ import annotations

@@ -103,8 +103,16 @@ def opened(options: argparse.Namespace, wave: WaveformInput) -> Chosen:
         return Chosen(source, asked, "asked for", record)
     lead = preferred_lead(wave, source.leads)
     liked = lead.casefold() in {name.casefold() for name in wave.leads}
-    why = "the model's first choice of those here" if liked else "the first; the model knows none"
-    return Chosen(source, (lead,), f"{why}; --leads chooses", record)
+    if not liked and len(source.leads) > 1:
+        source.close()
+        raise UnsupportedInput(
+            f"{source.name}: the model knows none of the leads {', '.join(source.leads[:20])}; say "
+            "with --leads which one is to be judged", "format"
+        )  # fmt: skip
+    if len(source.leads) == 1:
+        return Chosen(source, (lead,), "the only one", record)
+    why = "the model's first choice of those here; --leads chooses"
+    return Chosen(source, (lead,), why, record)
 
 
 def _voltages(path: str) -> tuple[str, ...] | None:

@@ -206,12 +206,9 @@ def test_the_device_is_told_before_whoever_reads_the_events(
     model: SignalModel, record: RecordStream
 ) -> None:
     """And an engine that fails ends it with what it is, at the sample where it was."""
-    device = SimulatedDevice([record])
-    with (
-        Simulator(device, "fast") as simulator,
-        firmware_bridge.connect(simulator) as link,
-    ):
-        events = Serving(link, model, on_full="block").events()
+    device = SimulatedDevice([RecordStream(record.info, record.counts, repeat=True)])
+    with Simulator(device) as simulator, firmware_bridge.connect(simulator) as link:
+        events = Serving(link, model).events()
         for told in events:
             if told.as_json()["type"] == "beat":
                 break
@@ -221,7 +218,7 @@ def test_the_device_is_told_before_whoever_reads_the_events(
             threading.Event().wait(0.05)
         assert device.verdicts[0]["index"] == told.as_json()["sample"]
         events.close()
-        serving = Serving(link, model, on_full="block")
+        serving = Serving(link, model)
 
         def fails(*_: Any) -> Any:
             raise EngineFailed("the engine gave up")
@@ -229,7 +226,7 @@ def test_the_device_is_told_before_whoever_reads_the_events(
         serving.signal.step = fails  # type: ignore[method-assign]
         with pytest.raises(NotServed, match=r"at sample \d+: the engine gave up"):
             list(serving.events())
-        serving = Serving(link, model, on_full="block")
+        serving = Serving(link, model)
         serving.signal.finish = fails  # type: ignore[method-assign]
         with pytest.raises(NotServed, match=r"behind sample \d+: the engine gave up"):
             list(serving.events(lambda: serving.heard_to > 0))

@@ -110,6 +110,22 @@ def test_wrong_usage_is_told(
     assert message in capsys.readouterr().err
 
 
+def test_of_leads_that_nobody_knows_one_is_judged_and_of_several_none(
+    bundle: Path, trust: TrustStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "\n".join(f"{one:.4f},{two:.4f}" for one, two in ecg(RATE, 12, 2))
+    path = tmp_path / "two.csv"
+    path.write_text(f"# rate_hz: {RATE}\nchest (mV),back (mV)\n{rows}\n")
+    assert run(bundle, trust, path) == 2
+    assert "none of the leads chest, back; say with --leads" in capsys.readouterr().err
+    assert run(bundle, trust, path, "--leads", "chest") == 0
+    one = "\n".join(f"{value:.4f}" for value in ecg(RATE, 12)[:, 0])
+    path.write_text(f"# rate_hz: {RATE}\nchest (mV)\n{one}\n")
+    capsys.readouterr()
+    assert run(bundle, trust, path) == 0
+    assert "lead chest (the only one)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("told", [(), ("x.hea", "--live", "synthetic"),
                                   ("x.hea", "--view", "--json")])  # fmt: skip
 def test_what_cannot_be_meant_is_refused(

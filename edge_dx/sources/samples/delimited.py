@@ -1,6 +1,7 @@
 """Text with a line per sample: CSV, semicolons or tabs, as exports and experiments write it.
 
-The first line that is no comment names the columns. A lead's column says its unit, `II (mV)` or
+The first line that is no comment names the columns; a single column of numbers needs no name and is
+the lead `ECG`. A lead's column says its unit, `II (mV)` or
 `II [uV]`. A column `index` has the device's own sample number, a column `time_s` (or `time (s)`)
 seconds; without either, lines follow each other. The rate stands in a comment in front
 (`# rate_hz: 360`) or is given by the caller. An empty field or `nan` is a missing sample.
@@ -24,6 +25,9 @@ from edge_dx.sources.samples.source import BLOCK, checked_leads, opened, to_mv
 _MAX_LINE = 16_384
 _MAX_COMMENTS = 1000
 _TIMES = {"time_s", "time (s)", "time [s]"}
+_VAGUE_TIMES = {"time", "timestamp", "t", "datetime", "date", "ms", "time_ms", "time (ms)"}
+"""Columns that are no lead, and whose numbers could mean anything."""
+_NAMELESS = "ECG"
 _COLUMN = re.compile(r"^(?P<lead>.*?)\s*[(\[](?P<unit>[^)\]]+)[)\]]$")
 
 
@@ -63,14 +67,15 @@ class Delimited:
         self.name = str(path)
         self._file, _ = opened(Path(path))
         self._line = 0
+        self._held: str | None = None  # a first line that was a sample already
         try:
             comments, names = self._first_lines()
             told = rate_hz if rate_hz is not None else comments.get("rate_hz")
             if told is None:
                 raise UnsupportedInput(
-                    f"{self.name}: no rate; give rate_hz, or a first line '# rate_hz: 250'",
-                    "format",
-                )
+                    f"{self.name}: no rate; give rate_hz (--hz), or a first line "
+                    "'# rate_hz: 250'", "format"
+                )  # fmt: skip
             self.rate_hz = exact_rate(self._rate(told))
             self._columns(names, unit or comments.get("unit"), leads)
         except BaseException:
@@ -150,7 +155,20 @@ class Delimited:
         self._delimiter = max(",;\t", key=line.count)
         names = [name.strip().strip('"') for name in line.split(self._delimiter)]
         self._width = len(names)
+        if all(map(_is_number, names)):
+            if len(names) > 1:
+                raise UnreadableInput(
+                    f"{self.name}: has no line that names its {len(names)} columns; write one in "
+                    "front, for example 'index,I (mV),II (mV)'", "unreadable"
+                )  # fmt: skip
+            self._held, names = line, [_NAMELESS]
         lower = [name.lower() for name in names]
+        if vague := [name for name in names if name.lower() in _VAGUE_TIMES]:
+            raise UnsupportedInput(
+                f"{self.name}: the column {vague[0]!r} is no lead and does not say what it counts; "
+                "call it 'time_s' if it is in seconds, 'index' if it counts samples, or leave it "
+                "out", "format"
+            )  # fmt: skip
         self._index_at = lower.index("index") if "index" in lower else None
         self._time_at = next((n for n, name in enumerate(lower) if name in _TIMES), None)
         found: dict[str, tuple[int, str | None]] = {}
@@ -174,7 +192,7 @@ class Delimited:
             if said is None:
                 raise UnsupportedInput(
                     f"{self.name}: the column {lead!r} says no unit; write '{lead} (mV)', or give "
-                    "unit", "format"
+                    "unit (--unit)", "format"
                 )  # fmt: skip
             factors.append(to_mv(self.name, said))
         self._places = [found[lead][0] for lead in self.leads]
@@ -187,6 +205,9 @@ class Delimited:
             raise self._damaged("its rate is no number") from error
 
     def _next(self) -> str:
+        if self._held is not None:
+            line, self._held = self._held, None
+            return line
         raw = self._file.readline(_MAX_LINE + 1)
         self._line += 1
         if len(raw) > _MAX_LINE:
@@ -198,6 +219,14 @@ class Delimited:
 
     def _damaged(self, what: str) -> UnreadableInput:
         return UnreadableInput(f"{self.name}: line {self._line}: {what}", "unreadable")
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
 
 
 def _number(field: str) -> float:

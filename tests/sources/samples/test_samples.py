@@ -61,6 +61,29 @@ def test_times_with_few_digits_are_no_gaps(tmp_path: Path) -> None:
     assert [(b.start, len(b.mv)) for b in source.blocks()] == [(0, 400), (500, 400)]
 
 
+def test_a_column_of_numbers_needs_no_name(tmp_path: Path) -> None:
+    for content in ("1\n2\n\n-3.5\n", "# rate_hz: 250\n1\n2\n-3.5\n"):
+        source = Delimited(text(tmp_path, content), rate_hz=250, unit="mV")
+        assert source.leads == ("ECG",)
+        (block,) = source.blocks()
+        assert block.mv[:, 0].tolist() == [1, 2, -3.5]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("1,2\n3,4\n", "names its 2 columns"),
+        ("time,II\n0,1\n", "'time' is no lead.*time_s"),
+        ("II,Timestamp\n0,1\n", "'Timestamp' is no lead"),
+    ],
+)
+def test_columns_that_could_mean_anything_are_refused(
+    tmp_path: Path, content: str, told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        Delimited(text(tmp_path, content), rate_hz=250, unit="mV")
+
+
 def test_columns_are_chosen_by_name(tmp_path: Path) -> None:
     source = Delimited(text(tmp_path, "V1 (mV),II (mV)\n1,2\n"), rate_hz=250, leads=["II"])
     assert joined(source).tolist() == [[2.0]]
