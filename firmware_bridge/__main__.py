@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     _stream(serve)
     _seconds(serve)
     serve.add_argument("--judge", metavar="LEAD[,LEAD]", help="which leads (default: the first "
-                       "that the model likes)")  # fmt: skip
+                       "that the model knows, or the only one)")  # fmt: skip
     serve.add_argument("--answer", choices=("at_once", "one_beat_late"), help="when a beat's class "
                        "is told")  # fmt: skip
     serve.add_argument("--mains", choices=("50", "60"), help="hertz of the power line (default: "

@@ -137,7 +137,7 @@ class Serving:
             link: to the device.
             model: of a bundle that judges an ECG.
             stream: the device's name of it.
-            leads: that are judged; None: the first that the model likes.
+            leads: that are judged; None: the first that the model knows, or the only one.
             mains_hz: of the power line; None: what the device says.
             answer: as of `SignalModel.stream`.
             mv_per_count: where the device does not know its own unit.
@@ -161,6 +161,12 @@ class Serving:
         if mains_hz is None and link.hello.mains_hz:
             mains_hz = link.hello.mains_hz
         chosen = tuple(leads) if leads else (preferred_lead(model.wave, info.leads),)
+        known = {name.casefold() for name in model.wave.leads}
+        if not leads and len(info.leads) > 1 and chosen[0].casefold() not in known:
+            raise NotServed(
+                f"the model knows none of the leads of {link.hello.device} "
+                f"({', '.join(info.leads[:20])}); say with --judge which one is to be judged"
+            )
         places = {name.casefold(): place for place, name in enumerate(info.leads)}
         if missing := [lead for lead in chosen if lead.casefold() not in places]:
             raise NotServed(

@@ -303,6 +303,12 @@ def test_streams_and_leads_that_do_not_fit_are_refused(
             Serving(link, model, stream="eeg")
         with pytest.raises(NotServed, match="has no lead V1; it has MLII"):
             Serving(link, model, leads=["V1"])
+    two = np.repeat(record.counts[:1000], 2, axis=1)
+    unknown = RecordStream(msgspec.structs.replace(record.info, leads=("a", "b")), two)
+    with connected(unknown) as link:
+        with pytest.raises(NotServed, match=r"knows none of the leads .*a, b.*--judge"):
+            Serving(link, model)
+        assert Serving(link, model, leads=["b"]).signal.info.leads == ("b",)
     slow = RecordStream(msgspec.structs.replace(record.info, rate=(20, 1)), record.counts)
     with connected(slow) as link, pytest.raises(NotServed, match=r"stream 'ecg' of .*20"):
         Serving(link, model)
