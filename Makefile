@@ -36,11 +36,11 @@ test: $(VENV)/.ready
 peers: $(VENV)/.peers
 
 # TensorRT for RTX without its dependencies: they are CUDA's runtime, which needs a GPU. BrainFlow
-# without its own: it asks for an old setuptools and needs numpy alone.
+# finds its library through pkg_resources, which the setuptools of constraints.txt still has.
 $(VENV)/.peers: $(VENV)/.ready
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[tflite,openvino,tflite-export,gdcm,oracles]'
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps \
-		tensorrt-rtx-cu12-libs tensorrt-rtx-cu12-bindings brainflow
+		tensorrt-rtx-cu12-libs tensorrt-rtx-cu12-bindings brainflow setuptools
 	touch $@
 
 lint: $(VENV)/.ready
