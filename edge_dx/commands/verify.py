@@ -65,9 +65,12 @@ def prove_all(
     """Each variant on each of its engines: a proof, what was raised, or why it was skipped."""
     manifest = bundle.manifest
     variants = [manifest.variant(variant)] if variant else list(manifest.variants)
+    mine = [v for v in variants if engine == "pretend" or engine in v.engines]
+    if engine and not variant and mine:
+        variants = mine  # of all variants those that are for this engine
+    elif engine:
+        choose(manifest, variants[0].name, engine)  # raises where the engine may not run it
     for chosen in variants:
-        if engine:
-            choose(manifest, chosen.name, engine)  # raises where the engine may not run it
         for name in [engine] if engine else chosen.engines:
             there, detail = engine_state(name) if name in ENGINES else (False, "unknown here")
             wrong = right_here(name, chosen) if there else detail

@@ -140,3 +140,20 @@ def test_a_variant_for_other_processors_is_skipped_and_no_fault(
     assert "skip  onnx-int8 on onnx: variant onnx-int8 is right for processors with avx512" in out
     assert main(["verify", path, *trusting, "--variant", "onnx-int8", "--engine", "onnx"]) == 1
     assert "saturate" in capsys.readouterr().err
+    assert main(["verify", path, *trusting, "--engine", "onnx"]) == 0
+    assert "skip  onnx-int8 on onnx" in capsys.readouterr().out
+
+
+def test_of_an_engine_its_own_variants_are_proved(
+    parts: tiny.Parts, tmp_path: Path, trusting: list[str], capsys: Capture
+) -> None:
+    other = {**parts.manifest["variants"][0], "name": "other-fp32", "engines": ["elsewhere"]}
+    parts.manifest["variants"].append(other)
+    parts.manifest["golden"][0]["status"]["other-fp32"] = "positive"
+    path = write(tmp_path / "two.edx", parts)
+    assert main(["verify", path, *trusting, "--engine", "onnx"]) == 0
+    assert "other-fp32" not in capsys.readouterr().out
+    assert main(["verify", path, *trusting, "--variant", "other-fp32", "--engine", "onnx"]) == 1
+    assert "was not measured on engine onnx" in capsys.readouterr().err
+    assert main(["verify", path, *trusting, "--engine", "nosuch"]) == 1
+    assert "no engine is called 'nosuch'" in capsys.readouterr().err
