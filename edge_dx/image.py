@@ -23,6 +23,8 @@ Affine = NDArray[np.float64]
 Inverse = Callable[[Pixels, Pixels], Affine]
 
 _ACCEPTED = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
+_LEAST_RANGE = 1e-36
+"""Of grey levels: 255 divided by less is no float32."""
 
 
 class Preparation:
@@ -274,7 +276,9 @@ def _intensity(step: vocabulary.Intensity) -> tuple[Apply, Inverse | None]:
 
     def apply(image: Pixels) -> Pixels:
         low, high = levels(image)
-        if high <= low:  # a flat image has nothing to stretch; the gate calls it blank
+        # A flat image has nothing to stretch; the gate calls it blank. Nor has one whose levels lie
+        # so near to zero and each other that float32 has no factor for it.
+        if high - low < _LEAST_RANGE:
             return np.zeros(image.shape, np.uint8)
         if image.dtype == np.uint8:
             if (low, high) == (0, 255):

@@ -315,6 +315,13 @@ def test_what_is_already_so_stays_so(step: Any, image: Array) -> None:
     assert np.array_equal(prepare(once, step), once)
 
 
+def test_levels_too_near_to_each_other_are_flat() -> None:
+    step = v.Intensity(kind="percentile", low=0, high=100)
+    least = np.array([[np.finfo(np.float32).tiny, 0.0]], np.float32)
+    assert not prepare(least, step).any()
+    assert prepare(least * np.float32(1e3), step).tolist() == [[255, 0]]
+
+
 @settings(max_examples=60, deadline=None, database=None)
 @given(image=images)
 def test_four_quarter_turns_and_two_mirrors_change_nothing(image: Array) -> None:
